@@ -1,1 +1,21 @@
-//! Edge.
+//! The edge of twinflow: what connects devices and brokers to the dataflow.
+//!
+//! A [`Connector`] is one loop over its network and a [`link::Link`]. It knows nothing of epochs,
+//! twins or timely; it delivers batches, gets receipts acknowledged in order once their effect is
+//! durable, and turns those into whatever its upstream wants: a PUBACK, an offset, an HTTP 200.
+//!
+//! Modules in the order of a message's way in: [`message`], [`route`], [`row`], [`frame`],
+//! [`link`]; then what connectors share, then the connectors.
+
+pub mod backoff;
+pub mod error;
+pub mod frame;
+pub mod link;
+pub mod message;
+pub mod route;
+pub mod row;
+pub mod unacknowledged;
+
+mod connector;
+
+pub use connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee};

@@ -1,0 +1,78 @@
+//! What a connector is to the engine.
+
+use serde::de::DeserializeOwned;
+
+use crate::{error::ConnectorError, link::Link, message::Format};
+
+/// A kind of integration, configured and ready to run sessions.
+///
+/// The contract in numbered MUSTs is in this crate's README.
+pub trait Connector: Send + 'static {
+    /// How many slots it wants, each with a link of its own on a fixed worker (law S1).
+    fn slots(&self, workers: usize) -> usize {
+        let _one_by_default = workers;
+        1
+    }
+
+    /// The instance for one more slot; asked for slots 1, 2, ... of a connector that wants several.
+    fn for_slot(&mut self, _number: usize) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// What the engine must know before it makes the links.
+    fn info(&self) -> ConnectorInfo {
+        ConnectorInfo::default()
+    }
+
+    /// Runs one session until `Stop`, an error, or the end of the upstream. After a retryable error
+    /// it is called again with a fresh link, so that a receipt of an old session can never
+    /// acknowledge anything in a new one.
+    fn run(&mut self, link: Link) -> impl Future<Output = Result<(), ConnectorError>> + Send;
+}
+
+/// What a connector promises for a message that it acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Positions are stored with the state: exactly once on state.
+    ExactlyOnce,
+    /// Unacknowledged messages come again; exactly once where they carry an id.
+    #[default]
+    AtLeastOnce,
+}
+
+/// What the engine must know of a connector before it makes its links.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectorInfo {
+    /// How payloads are meant.
+    pub format: Format,
+    /// Whether its upstream waits for each message's own outcome.
+    pub answers: bool,
+    /// How long ids of messages are remembered; `None`: ids are ignored.
+    pub dedupe_keep_secs: Option<u64>,
+    /// What it promises.
+    pub guarantee: Guarantee,
+    /// Seconds until unconfirmed feedback is given up; `None`: 3,600.
+    pub feedback_expiry_secs: Option<u64>,
+    /// Milliseconds that a stop waits for confirmations; `None`: 10,000.
+    pub drain_timeout_ms: Option<u64>,
+}
+
+/// A connector that the configuration file can name.
+pub trait ConfigurableConnector: Connector + Sized {
+    /// The value of `type` in the file.
+    const TYPE: &'static str;
+    /// One line for `twinflow connectors list`.
+    const ABOUT: &'static str;
+    /// The table's keys beside the reserved ones; unknown keys are refused.
+    type Settings: DeserializeOwned + schemars::JsonSchema;
+    /// Checks what the user wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`](crate::error::ErrorKind::Misconfigured) with the sentence that
+    /// the user needs.
+    fn from_settings(settings: Self::Settings) -> Result<Self, ConnectorError>;
+}

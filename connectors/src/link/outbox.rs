@@ -1,0 +1,183 @@
+//! Feedback that waits for its connector: everything unconfirmed, in order, bounded (law D6).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{FeedbackId, LinkEvent, Receipt};
+use crate::message::{
+    Timestamp,
+    limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX},
+};
+
+/// One feedback as it is stored and kept until it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// Stable identity within the twin.
+    pub id: FeedbackId,
+    /// Number of the model.
+    pub model: u16,
+    /// The twin's id.
+    pub twin: String,
+    /// The delivery that caused it, if the upstream may ask.
+    pub cause: Option<Receipt>,
+    /// Names that the topic template of the twin's last message captured.
+    pub names: Vec<(String, String)>,
+    /// What the twin sent.
+    pub payload: Vec<u8>,
+    /// The time of the call that sent it.
+    pub created_at: Timestamp,
+}
+
+impl OutboxEntry {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.twin.len() + 96
+    }
+}
+
+/// How much unconfirmed feedback a connection keeps, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// Entries.
+    pub entries_max: usize,
+    /// Bytes.
+    pub bytes_max: usize,
+    /// Seconds after which an entry is given up.
+    pub expiry_secs: u64,
+}
+
+/// The defaults of law D6.
+pub const OUTBOX_LIMITS: OutboxLimits =
+    OutboxLimits { entries_max: OUTBOX_MAX, bytes_max: OUTBOX_BYTES_MAX, expiry_secs: 3600 };
+
+/// What waits to be told to the connector, in order.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Send(u64),
+    Tell(LinkEvent),
+}
+
+/// Unconfirmed feedback by ticket, and the events of the open session.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    next_ticket: u64,
+    unconfirmed: BTreeMap<u64, Arc<OutboxEntry>>,
+    bytes: usize,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Confirmed since the source last asked; each becomes a delivered mark.
+    pub(super) confirmed: Vec<Arc<OutboxEntry>>,
+    /// Given up since the source last asked; each becomes a dead letter and leaves the store.
+    pub(super) given_up: Vec<(Arc<OutboxEntry>, &'static str)>,
+}
+
+impl Outbox {
+    pub(super) fn len(&self) -> usize {
+        self.unconfirmed.len()
+    }
+
+    /// Takes a new entry; over the limits the oldest is given up (law D6: intake never stops).
+    pub(super) fn put(&mut self, entry: OutboxEntry, limits: &OutboxLimits) {
+        self.bytes += entry.bytes();
+        self.hand_out(Arc::new(entry));
+        while self.unconfirmed.len() > limits.entries_max || self.bytes > limits.bytes_max {
+            let Some((_, oldest)) = self.unconfirmed.pop_first() else {
+                break;
+            };
+            self.bytes -= oldest.bytes();
+            self.given_up.push((oldest, "the outbox of its connection was full"));
+        }
+    }
+
+    fn hand_out(&mut self, entry: Arc<OutboxEntry>) {
+        self.next_ticket += 1;
+        self.unconfirmed.insert(self.next_ticket, entry);
+        self.waiting.push_back(Waiting::Send(self.next_ticket));
+    }
+
+    /// A new session: everything unconfirmed is handed out again, in order, with new tickets.
+    pub(super) fn start_session(&mut self) {
+        self.waiting.clear();
+        for entry in std::mem::take(&mut self.unconfirmed).into_values() {
+            self.hand_out(entry);
+        }
+    }
+
+    pub(super) fn confirm(&mut self, ticket: u64) -> bool {
+        let Some(entry) = self.unconfirmed.remove(&ticket) else {
+            return false;
+        };
+        self.bytes -= entry.bytes();
+        self.confirmed.push(entry);
+        true
+    }
+
+    /// Gives up what is older than its expiry; says whether anything was.
+    pub(super) fn expire(&mut self, now: Timestamp, limits: &OutboxLimits) -> bool {
+        let before = self.given_up.len();
+        let old = |entry: &OutboxEntry| entry.created_at.plus_secs(limits.expiry_secs) <= now;
+        while let Some(first) = self.unconfirmed.first_entry().filter(|first| old(first.get())) {
+            let entry = first.remove();
+            self.bytes -= entry.bytes();
+            self.given_up.push((entry, "its connection did not take it before it expired"));
+        }
+        self.given_up.len() > before
+    }
+
+    /// The entry of a ticket, unless it was confirmed or given up meanwhile.
+    pub(super) fn entry(&self, ticket: u64) -> Option<&Arc<OutboxEntry>> {
+        self.unconfirmed.get(&ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u32, at: u64) -> OutboxEntry {
+        OutboxEntry {
+            id: FeedbackId { generation: 1, epoch: 2, index },
+            model: 0,
+            twin: "t".into(),
+            cause: None,
+            names: Vec::new(),
+            payload: vec![0; 10],
+            created_at: Timestamp(at),
+        }
+    }
+
+    #[test]
+    fn unconfirmed_feedback_is_handed_out_again_in_order() {
+        let mut outbox = Outbox::default();
+        for index in 0..3 {
+            outbox.put(entry(index, 0), &OUTBOX_LIMITS);
+        }
+        assert!(outbox.confirm(2));
+        assert!(!outbox.confirm(2), "confirmed once only");
+        outbox.start_session();
+        let again: Vec<_> = outbox
+            .waiting
+            .iter()
+            .map(|waiting| match waiting {
+                Waiting::Send(ticket) => outbox.entry(*ticket).unwrap().id.index,
+                Waiting::Tell(_) => panic!("only feedback waits"),
+            })
+            .collect();
+        assert_eq!(again, [0, 2]);
+    }
+
+    #[test]
+    fn the_oldest_is_given_up_when_full_or_expired() {
+        let limits = OutboxLimits { entries_max: 2, ..OUTBOX_LIMITS };
+        let mut outbox = Outbox::default();
+        for index in 0..3 {
+            outbox.put(entry(index, u64::from(index)), &limits);
+        }
+        assert_eq!((outbox.len(), outbox.given_up.len()), (2, 1));
+        assert!(!outbox.expire(Timestamp(1), &limits));
+        assert!(outbox.expire(Timestamp(1).plus_secs(3600), &limits));
+        assert_eq!((outbox.len(), outbox.given_up.len()), (1, 2));
+    }
+}

@@ -1,0 +1,389 @@
+//! One connection slot for a whole generation: what survives the sessions of its links.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Edge, Link, LinkEvent, LinkEvents, LinkIntake, LinkRow, OutboxEntry, OutboxLimits, Receipt,
+    Wake,
+    outbox::{Outbox, Waiting},
+};
+use crate::{
+    frame::{BufferPool, RowFrame},
+    message::{
+        Format, Timestamp,
+        limits::{DELIVERY_BYTES_MAX, DELIVERY_ROWS_MAX, QUEUE_BYTES_MAX, QUEUE_ROWS_MAX},
+    },
+};
+
+/// Where a slot is in its generation (law S1).
+#[derive(Clone, Debug)]
+pub struct SlotPlace {
+    /// Number of the slot among all of the generation; the `origin` of its rows.
+    pub id: u16,
+    /// Name of its connection.
+    pub connection: Arc<str>,
+    /// Number among the slots of its connection.
+    pub number: usize,
+    /// How many slots its connection has.
+    pub slots: usize,
+    /// The worker that it belongs to.
+    pub worker: usize,
+    /// How payloads are meant.
+    pub format: Format,
+    /// Whether its upstream waits for each message's own outcome (REST, the engine's own link).
+    pub answers: bool,
+    /// How long ids of messages are remembered; `None`: ids are ignored.
+    pub dedupe_keep_secs: Option<u64>,
+}
+
+/// A position of a replayable source: partition and the next position to read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Topic, or what the source calls it.
+    pub topic: String,
+    /// Partition of the topic.
+    pub partition: i32,
+    /// The next position to read; everything before it was taken.
+    pub next: u64,
+}
+
+/// One delivery as `source` takes it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The rows, by owner.
+    pub frames: Vec<RowFrame>,
+    /// Its number.
+    pub receipt: Receipt,
+    /// How many rows there are.
+    pub rows: usize,
+    /// Bytes of the rows.
+    pub bytes: usize,
+    /// Per partition that it moved, the next position.
+    pub positions: Vec<(u32, u64)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SlotState {
+    /// The open session, 0 for none; a half of an earlier session sees that it is over.
+    pub(super) session: u64,
+    pub(super) queue: VecDeque<Taken>,
+    pub(super) queued_rows: usize,
+    pub(super) queued_bytes: usize,
+    /// The last receipt given out, on any session.
+    pub(super) last_receipt: u64,
+    /// The first receipt of the open session; earlier ones mean nothing to its upstream.
+    pub(super) first_receipt: u64,
+    /// Partitions by number: topic, partition, next position to take.
+    pub(super) partitions: Vec<Position>,
+    partition_numbers: HashMap<(String, i32), u32>,
+    pub(super) outbox: Outbox,
+    /// The newest receipt whose epoch is committed, and an epoch at or after it.
+    pub(super) acknowledged: (Receipt, u64),
+    /// What of it the connector was told.
+    pub(super) told: Receipt,
+    pub(super) drain: Told,
+    pub(super) stop: Told,
+}
+
+/// Whether a one-time event was asked for and told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Told {
+    #[default]
+    NotAsked,
+    Asked,
+    Done,
+}
+
+impl SlotState {
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.is_empty()
+            || (self.queued_rows + DELIVERY_ROWS_MAX <= QUEUE_ROWS_MAX
+                && self.queued_bytes + DELIVERY_BYTES_MAX <= QUEUE_BYTES_MAX)
+    }
+
+    pub(super) fn partition_number(&mut self, topic: &str, partition: i32) -> u32 {
+        let key = (topic.to_owned(), partition);
+        let next_number = self.partitions.len() as u32;
+        let number = *self.partition_numbers.entry(key).or_insert(next_number);
+        if number == next_number {
+            self.partitions.push(Position { topic: topic.to_owned(), partition, next: 0 });
+        }
+        number
+    }
+}
+
+/// Counters of one slot; written once per delivery or event, never per message.
+#[derive(Debug, Default)]
+pub struct SlotStatistics {
+    /// Messages delivered.
+    pub received: AtomicU64,
+    /// Bytes of their rows.
+    pub received_bytes: AtomicU64,
+    /// Deliveries made.
+    pub deliveries: AtomicU64,
+    /// Messages dropped because their position was taken before (law S2).
+    pub repeated_positions: AtomicU64,
+    /// Feedback handed to the connector.
+    pub feedback_sent: AtomicU64,
+    /// Feedback that the upstream has.
+    pub feedback_confirmed: AtomicU64,
+    /// Feedback given up.
+    pub feedback_given_up: AtomicU64,
+    /// Sessions opened.
+    pub sessions: AtomicU64,
+}
+
+/// One connection slot: the end of the bridge that the dataflow holds.
+#[derive(Debug)]
+pub struct Slot {
+    /// Where it is.
+    pub place: SlotPlace,
+    /// Counters.
+    pub statistics: SlotStatistics,
+    pub(super) edge: Arc<Edge>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) pool: Arc<BufferPool>,
+    pub(super) limits: OutboxLimits,
+    state: Mutex<SlotState>,
+    pub(super) room: Notify,
+    pub(super) room_blocking: Condvar,
+    pub(super) news: Notify,
+}
+
+impl Slot {
+    /// A slot whose source is woken by `wake`.
+    pub fn new(
+        place: SlotPlace,
+        edge: Arc<Edge>,
+        wake: Arc<Wake>,
+        limits: OutboxLimits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            place,
+            statistics: SlotStatistics::default(),
+            edge,
+            wake,
+            pool: Arc::default(),
+            limits,
+            state: Mutex::default(),
+            room: Notify::new(),
+            room_blocking: Condvar::new(),
+            news: Notify::new(),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock().expect("a slot's state is never left half changed")
+    }
+
+    pub(super) fn wait_blocking<'s>(
+        &self,
+        state: MutexGuard<'s, SlotState>,
+    ) -> MutexGuard<'s, SlotState> {
+        self.room_blocking.wait(state).expect("a slot's state is never left half changed")
+    }
+
+    // ---- what the engine does
+
+    /// Recovery: a stored position, before the first session (law D3).
+    pub fn restore_position(&self, position: Position) {
+        let mut state = self.state();
+        let number = state.partition_number(&position.topic, position.partition) as usize;
+        let known = &mut state.partitions[number];
+        known.next = known.next.max(position.next);
+    }
+
+    /// Recovery: unconfirmed feedback, in order, before the first session.
+    pub fn restore_feedback(&self, entry: OutboxEntry) {
+        self.state().outbox.put(OutboxEntry { cause: None, ..entry }, &self.limits);
+    }
+
+    /// Opens a session with a fresh link. Whatever an earlier session left is discarded (law S2).
+    pub fn open(self: &Arc<Self>) -> Link {
+        let mut state = self.state();
+        self.discard_queue(&mut state);
+        let session = self.statistics.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        state.session = session;
+        state.first_receipt = state.last_receipt + 1;
+        state.told = Receipt(state.last_receipt);
+        (state.drain, state.stop) = (Told::NotAsked, Told::NotAsked);
+        state.outbox.start_session();
+        let known = state.partitions.iter().map(|position| position.next).collect();
+        drop(state);
+        Link {
+            intake: LinkIntake::new(Arc::clone(self), session, known),
+            events: LinkEvents::new(Arc::clone(self), session),
+        }
+    }
+
+    /// Ends the open session: what `source` has not taken is discarded, what it took goes on.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.session = 0;
+        self.discard_queue(&mut state);
+        drop(state);
+        self.notify_all();
+    }
+
+    fn discard_queue(&self, state: &mut SlotState) {
+        self.edge.budget.free(state.queued_bytes);
+        state.queue.clear();
+        (state.queued_rows, state.queued_bytes) = (0, 0);
+    }
+
+    /// Tells the connector to read no more.
+    pub fn drain(&self) {
+        let mut state = self.state();
+        if state.drain == Told::NotAsked {
+            state.drain = Told::Asked;
+        }
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// Tells the connector to disconnect and return.
+    pub fn stop(&self) {
+        let mut state = self.state();
+        if state.stop == Told::NotAsked {
+            state.stop = Told::Asked;
+        }
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// Gives up feedback older than its expiry.
+    pub fn expire_feedback(&self, now: Timestamp) {
+        if self.state().outbox.expire(now, &self.limits) {
+            self.wake.ring();
+        }
+    }
+
+    fn notify_all(&self) {
+        self.room.notify_waiters();
+        self.room_blocking.notify_all();
+        self.news.notify_one();
+    }
+
+    // ---- what the dataflow does; none of it waits
+
+    /// Takes the oldest delivery; from here on its positions count as taken (law S2).
+    pub fn take(&self) -> Option<Taken> {
+        let mut state = self.state();
+        let taken = state.queue.pop_front()?;
+        state.queued_rows -= taken.rows;
+        state.queued_bytes -= taken.bytes;
+        for (partition, next) in &taken.positions {
+            let known = &mut state.partitions[*partition as usize];
+            known.next = known.next.max(*next);
+        }
+        drop(state);
+        self.edge.budget.free(taken.bytes);
+        self.room.notify_one();
+        self.room_blocking.notify_one();
+        Some(taken)
+    }
+
+    /// Whether nothing waits in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.state().queue.is_empty()
+    }
+
+    /// Deliveries, rows and bytes that wait in the queue.
+    pub fn queued(&self) -> (usize, usize, usize) {
+        let state = self.state();
+        (state.queue.len(), state.queued_rows, state.queued_bytes)
+    }
+
+    /// Topic and partition of a partition number.
+    pub fn partition(&self, number: u32) -> Option<(String, i32)> {
+        let state = self.state();
+        state.partitions.get(number as usize).map(|known| (known.topic.clone(), known.partition))
+    }
+
+    /// What an epoch brought for this slot, after its commit and before its acknowledgement.
+    pub fn hand(&self, row: LinkRow) {
+        let mut state = self.state();
+        let current = state.first_receipt;
+        let (receipt, event) = match row {
+            LinkRow::Feedback(mut entry) => {
+                entry.cause = entry.cause.filter(|cause| cause.0 >= current);
+                state.outbox.put(entry, &self.limits);
+                drop(state);
+                self.news.notify_one();
+                return;
+            }
+            LinkRow::Rejected { receipt, index, dead_letter, reason } => {
+                (receipt, LinkEvent::Rejected { receipt, index, dead_letter, reason })
+            }
+            LinkRow::Outcome { receipt, index, kind } => {
+                (receipt, LinkEvent::Outcome { receipt, index, kind })
+            }
+        };
+        // Receipts of an earlier session mean nothing to the upstream of this one.
+        if state.session != 0 && receipt.0 >= current {
+            state.outbox.waiting.push_back(Waiting::Tell(event));
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Everything up to `receipt` is committed, with an epoch at or after its own.
+    pub fn acknowledge(&self, receipt: Receipt, epoch: u64) {
+        let mut state = self.state();
+        if receipt > state.acknowledged.0 {
+            state.acknowledged = (receipt, epoch);
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Feedback confirmed and given up since the last call.
+    pub fn take_confirmations(&self) -> Confirmations {
+        let mut state = self.state();
+        let confirmed = std::mem::take(&mut state.outbox.confirmed);
+        let given_up = std::mem::take(&mut state.outbox.given_up);
+        self.statistics.feedback_given_up.fetch_add(given_up.len() as u64, Ordering::Relaxed);
+        Confirmations { confirmed, given_up }
+    }
+
+    /// Whether [`Self::take_confirmations`] would give anything.
+    pub fn has_confirmations(&self) -> bool {
+        let state = self.state();
+        !state.outbox.confirmed.is_empty() || !state.outbox.given_up.is_empty()
+    }
+
+    // ---- what people ask
+
+    /// Feedback that waits for its confirmation.
+    pub fn unconfirmed(&self) -> usize {
+        self.state().outbox.len()
+    }
+
+    /// Last receipt given out and last one acknowledged.
+    pub fn receipts(&self) -> (Receipt, Receipt) {
+        let state = self.state();
+        (Receipt(state.last_receipt), state.acknowledged.0)
+    }
+
+    /// Whether a session is open.
+    pub fn is_open(&self) -> bool {
+        self.state().session != 0
+    }
+}
+
+/// What [`Slot::take_confirmations`] gives.
+#[derive(Debug, Default)]
+pub struct Confirmations {
+    /// Their upstream has them.
+    pub confirmed: Vec<Arc<OutboxEntry>>,
+    /// Nobody will get them, and why.
+    pub given_up: Vec<(Arc<OutboxEntry>, &'static str)>,
+}
