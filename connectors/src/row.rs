@@ -122,7 +122,7 @@ impl AttributesWriter {
     /// Why a row is undeliverable.
     pub fn reason(&mut self, reason: &str) {
         let cut = reason.floor_char_boundary(1024);
-        self.put(tag::REASON, &[reason[..cut].as_bytes()]);
+        self.put(tag::REASON, &[&reason.as_bytes()[..cut]]);
     }
 
     fn pair(&mut self, tag: u8, name: &str, value: &[u8]) {
