@@ -1,1 +1,3 @@
-//! twinflow.
+//! The dataflow of twinflow on timely dataflow.
+
+pub mod store;

@@ -1,0 +1,385 @@
+//! What makes epochs durable: the trait, the entries that are written, and the errors.
+//!
+//! Entries are whole values, never differences (law D4): replay is idempotent, and order inside a
+//! key is all that matters. Everything of an epoch is in one part per worker, and the parts of an
+//! epoch count together or not at all.
+
+use std::{fmt, io};
+
+use twinflow_connectors::route::LEDGER_BUCKET;
+
+/// What an entry is about. The numbers are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// A twin's state. Space: model. Key: twin id. Value: schema version u32, encoded state.
+    State = 1,
+    /// The twin is gone. Space: model. Key: twin id.
+    Removal = 2,
+    /// A twin's data source. Space: model. Key: twin id. Value: connection u16, captured names.
+    Route = 3,
+    /// A source position. Space: connection. Key: topic and partition. Value: next position u64.
+    Position = 4,
+    /// Unconfirmed feedback. Space: connection. Key: model, id, twin. Value: the outbox entry.
+    Feedback = 5,
+    /// Its upstream has it, or nobody ever will. Space and key as `Feedback`.
+    Delivered = 6,
+    /// A dead letter. Key: number u64. Value: description length u32, description, payload.
+    DeadLetter = 7,
+    /// A dead letter is gone. Key: number u64.
+    DeadLetterDropped = 8,
+    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer.
+    MessageId = 9,
+    /// The latest time of an epoch (law P6). Value: microseconds u64. Folds by maximum.
+    Time = 10,
+    /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
+    Name = 11,
+}
+
+impl EntryKind {
+    /// The kind with this number on disk.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::State,
+            2 => Self::Removal,
+            3 => Self::Route,
+            4 => Self::Position,
+            5 => Self::Feedback,
+            6 => Self::Delivered,
+            7 => Self::DeadLetter,
+            8 => Self::DeadLetterDropped,
+            9 => Self::MessageId,
+            10 => Self::Time,
+            11 => Self::Name,
+            _ => return None,
+        })
+    }
+}
+
+/// One whole value that an epoch wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// What it is about.
+    pub kind: EntryKind,
+    /// Bucket of its twin, or [`LEDGER_BUCKET`] for what belongs to no twin.
+    pub bucket: u16,
+    /// Number of the model or of the connection, by kind.
+    pub space: u16,
+    /// What is replaced.
+    pub key: &'a [u8],
+    /// What replaces it.
+    pub value: &'a [u8],
+}
+
+/// Bytes of an entry before its key: length u32, kind u8, 0, bucket u16, space u16, key length u16.
+const ENTRY_HEAD: usize = 12;
+
+/// What one worker changed in one epoch: entries in the form in which they are written.
+#[derive(Clone, Debug, Default)]
+pub struct EpochPart {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl EpochPart {
+    /// A part that reuses a buffer.
+    pub fn with_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { bytes: buffer, entries: 0 }
+    }
+
+    /// Adds an entry whose value is at hand.
+    pub fn put(&mut self, kind: EntryKind, bucket: u16, space: u16, key: &[u8], value: &[u8]) {
+        let written = self.put_with(kind, bucket, space, key, |bytes| -> Result<(), fmt::Error> {
+            bytes.extend_from_slice(value);
+            Ok(())
+        });
+        debug_assert!(written.is_ok(), "copying bytes never fails");
+    }
+
+    /// Adds an entry of the ledger bucket.
+    pub fn put_ledger(&mut self, kind: EntryKind, space: u16, key: &[u8], value: &[u8]) {
+        self.put(kind, LEDGER_BUCKET, space, key, value);
+    }
+
+    /// Adds an entry whose value `write` appends; leaves the part as it was if that fails.
+    ///
+    /// # Errors
+    ///
+    /// The error of `write`.
+    #[inline]
+    pub fn put_with<E>(
+        &mut self,
+        kind: EntryKind,
+        bucket: u16,
+        space: u16,
+        key: &[u8],
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        let key_len = u16::try_from(key.len()).expect("keys are made of bounded ids");
+        let mut head = [0u8; ENTRY_HEAD];
+        head[4] = kind as u8;
+        head[6..8].copy_from_slice(&bucket.to_le_bytes());
+        head[8..10].copy_from_slice(&space.to_le_bytes());
+        head[10..12].copy_from_slice(&key_len.to_le_bytes());
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(key);
+        if let Err(error) = write(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(error);
+        }
+        let len = (self.bytes.len() - start - 4) as u32;
+        self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// A place to come back to with [`Self::rollback`].
+    #[inline]
+    pub fn mark(&self) -> (usize, u32) {
+        (self.bytes.len(), self.entries)
+    }
+
+    /// Forgets what was added after `mark`.
+    pub fn rollback(&mut self, mark: (usize, u32)) {
+        self.bytes.truncate(mark.0);
+        self.entries = mark.1;
+    }
+
+    /// Adds all entries of another part.
+    pub fn extend(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries += other.entries;
+    }
+
+    /// The entries as bytes; [`entries`] reads them back.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> u32 {
+        self.entries
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The buffer, for the next part.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Reads the entries of a part; `None` inside ends it where the bytes are damaged.
+pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let read = read_entry(bytes);
+        bytes = read.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(read.map(|(entry, _)| entry))
+    })
+}
+
+fn read_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    let (head, body) = body.split_first_chunk::<{ ENTRY_HEAD - 4 }>()?;
+    let word = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+    let (key, value) = body.split_at_checked(usize::from(word(6)))?;
+    let kind = EntryKind::from_number(head[0])?;
+    Some((Entry { kind, bucket: word(2), space: word(4), key, value }, rest))
+}
+
+/// What taking a generation gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The generation, larger than every earlier one; random with the memory store.
+    pub generation: u64,
+    /// The last committed epoch; this generation starts at the next one.
+    pub base: u64,
+}
+
+/// Where an epoch's changes become durable. One per process, shared by its workers.
+///
+/// In order: `replay` once, `claim` once, then `attach`, `append`, `closed` and `durable` from the
+/// workers, `seal` at the end. No call but `replay`, `claim` and `seal` may wait.
+pub trait EpochStore: Send + Sync + 'static {
+    /// Whether encoded states are wanted at all (law D13: the memory store says no).
+    fn wants_states(&self) -> bool {
+        true
+    }
+
+    /// Everything committed, in the order in which it was written.
+    ///
+    /// # Errors
+    ///
+    /// Damage, a foreign or newer format, or an input error; the start fails with it.
+    fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError>;
+
+    /// Takes the next generation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replay`].
+    fn claim(&self, workers: usize) -> Result<Claimed, StoreError>;
+
+    /// The bell of a worker's `persist`, rung whenever [`Self::durable`] may have moved.
+    fn attach(&self, worker: usize, ring: Box<dyn Fn() + Send + Sync>);
+
+    /// One worker's changes of an epoch.
+    fn append(&self, worker: usize, epoch: u64, part: EpochPart);
+
+    /// All parts of this worker below `through` were handed over.
+    fn closed(&self, worker: usize, through: u64);
+
+    /// Every epoch of this worker below this one is durable.
+    fn durable(&self, worker: usize) -> u64;
+
+    /// Makes every epoch up to this one count; says the newest that does. One process with one log
+    /// needs no record: its joint frame is the commit.
+    fn commit(&self, epoch: u64) -> u64 {
+        epoch
+    }
+
+    /// Payload of a dead letter that is durable.
+    ///
+    /// # Errors
+    ///
+    /// An input error, or damage of the stored payload.
+    fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A clean stop: everything handed over is durable and the log is sealed when this returns.
+    ///
+    /// # Errors
+    ///
+    /// An output error.
+    fn seal(&self) -> Result<(), StoreError>;
+
+    /// Counters for metrics.
+    fn statistics(&self) -> StoreStatistics {
+        StoreStatistics::default()
+    }
+}
+
+/// Counters of a store since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatistics {
+    /// Frames written.
+    pub frames: u64,
+    /// Bytes written, padding included.
+    pub bytes: u64,
+    /// Syncs done.
+    pub syncs: u64,
+    /// Microseconds spent in syncs.
+    pub sync_micros: u64,
+    /// Bytes of log files on disk.
+    pub disk_bytes: u64,
+}
+
+/// Why a store cannot go on. None of them is retried inside the dataflow; all end the generation.
+#[derive(Debug)]
+pub enum StoreError {
+    /// A newer generation took over.
+    Fenced,
+    /// Committed history is damaged or missing.
+    Corrupt {
+        /// Where: file and offset.
+        at: String,
+        /// What is wrong there.
+        what: String,
+        /// The last epoch before the damage.
+        last_good_epoch: u64,
+    },
+    /// The directory is not ours, is of another version, or cannot be used as it is.
+    Refused {
+        /// A whole sentence for the user, with the remedy.
+        why: String,
+    },
+    /// No room on the disk.
+    Full {
+        /// What was being written.
+        doing: String,
+    },
+    /// The operating system said no.
+    Io {
+        /// What was attempted, and on what.
+        doing: String,
+        /// Its answer.
+        cause: io::Error,
+    },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fenced => f.write_str("another generation has taken over this state"),
+            Self::Corrupt { at, what, last_good_epoch } => write!(
+                f,
+                "the log is damaged at {at}: {what}; the last epoch before it is {last_good_epoch}"
+            ),
+            Self::Refused { why } => f.write_str(why),
+            Self::Full { doing } => write!(f, "no space left on the disk to {doing}"),
+            Self::Io { doing, .. } => write!(f, "could not {doing}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_part_gives_back_its_entries(
+            pairs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..50), prop::collection::vec(any::<u8>(), 0..50)), 0..20),
+        ) {
+            let mut part = EpochPart::default();
+            for (key, value) in &pairs {
+                part.put(EntryKind::State, 7, 3, key, value);
+            }
+            let read: Vec<_> = entries(part.bytes()).map(Option::unwrap).collect();
+            prop_assert_eq!(read.len(), part.len() as usize);
+            for (entry, (key, value)) in read.iter().zip(&pairs) {
+                prop_assert_eq!((entry.key, entry.value), (key.as_slice(), value.as_slice()));
+                prop_assert_eq!((entry.kind, entry.bucket, entry.space), (EntryKind::State, 7, 3));
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_end_the_reading_without_leaving_the_part(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _seen: Vec<_> = entries(&bytes).collect();
+            bytes.truncate(bytes.len() / 2);
+            let _seen: Vec<_> = entries(&bytes).collect();
+        }
+    }
+
+    #[test]
+    fn a_failed_value_leaves_the_part_as_it_was() {
+        let mut part = EpochPart::default();
+        part.put(EntryKind::State, 1, 1, b"a", b"1");
+        let failed = part.put_with(EntryKind::State, 1, 1, b"b", |bytes| {
+            bytes.push(1);
+            Err("no")
+        });
+        assert_eq!(failed, Err("no"));
+        assert_eq!((entries(part.bytes()).count(), part.len()), (1, 1));
+    }
+}
