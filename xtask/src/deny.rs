@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<()> {
     if !problems.is_empty() {
         let count = problems.len();
         return Err(Error::failed(format!(
-            "deny.toml forbids {count} things, listed above"
+            "against deny.toml: {count}, listed above"
         )));
     }
     println!(
@@ -51,6 +51,6 @@ pub(crate) fn run() -> Result<()> {
     if cargo::has("deny") {
         return cargo::run(&["deny", "check", "licenses", "bans", "sources"], &[]);
     }
-    println!("cargo-deny is not installed; it would only have repeated this");
+    println!("cargo-deny is not installed: this check was the only one");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask`: the one door to everything the repository can do to itself.
 //!
-//! [`verb`] lists what can be asked for, [`plan`] the steps that each verb runs, [`step`] runs them.
+//! [`verb`] lists what can be asked for, [`plan`] which steps each verb has, [`step`] runs them.
 //! [`tidy`] and [`deny`] are the checks that no other tool makes.
 
 #![expect(

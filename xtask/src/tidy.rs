@@ -87,7 +87,7 @@ pub(crate) fn run() -> Result<()> {
     }
     if errors > 0 {
         return Err(Error::failed(format!(
-            "{errors} errors in the sources, listed above"
+            "rules broken: {errors}, listed above"
         )));
     }
     println!("{} files, {} rules: tidy", sources.len(), RULES.len());
