@@ -1,0 +1,175 @@
+//! Who may name which crate. The map behind it is in ARCHITECTURE.md.
+//!
+//! Cargo keeps the crates of the workspace apart; these walls run inside a crate, or say early and
+//! in words what cargo would say late.
+
+use super::finding::Findings;
+use super::source::{Source, numbered, words};
+
+/// Crates that some part of the tree may not name.
+struct Wall {
+    crates: &'static [&'static str],
+    stands: Stands,
+    why: &'static str,
+}
+
+/// Where a wall stands. `a/` is a folder, `a*` everything whose path begins so, the rest one file.
+enum Stands {
+    /// Everywhere but in these places.
+    Around(&'static [&'static str]),
+    /// In these places.
+    In(&'static [&'static str]),
+}
+
+const WALLS: &[Wall] = &[
+    Wall {
+        crates: &["timely"],
+        stands: Stands::Around(&[
+            "operators/",
+            "src/engine.rs",
+            "src/engine/",
+            "src/dataflow.rs",
+            "src/cluster*",
+            "src/lib.rs",
+            "tests/",
+            "benches/",
+            "examples/",
+        ]),
+        why: "its interface moves with every release; few files should move with it",
+    },
+    Wall {
+        crates: &["hyper", "axum", "tower"],
+        stands: Stands::Around(&[
+            "src/server*",
+            "src/demo*",
+            "src/main.rs",
+            "connectors/src/rest*",
+            "benches/",
+        ]),
+        why: "HTTP is the business of the server and of the REST connector",
+    },
+    Wall {
+        crates: &["tokio"],
+        stands: Stands::In(&["operators/"]),
+        why: "a worker never runs async code",
+    },
+    Wall {
+        crates: &["timely", "differential_dataflow", "twinflow_operators", "twinflow"],
+        stands: Stands::In(&["connectors/"]),
+        why: "a connector knows the link and nothing behind it",
+    },
+    Wall {
+        crates: &["twinflow"],
+        stands: Stands::In(&["operators/"]),
+        why: "the dataflow knows nothing of what assembles it",
+    },
+    Wall {
+        crates: &["tokio", "hyper", "axum", "tower", "timely", "twinflow_connectors"],
+        stands: Stands::In(&["src/store*"]),
+        why: "the fault simulation builds stores without server and connectors",
+    },
+];
+
+pub(super) fn check(source: &Source, findings: &mut Findings) {
+    if !source.is_rust() {
+        return;
+    }
+    for wall in WALLS.iter().filter(|wall| wall.stands.at(&source.path)) {
+        for (number, line) in numbered(&source.code) {
+            if let Some(name) = wall.crates.iter().find(|name| names_crate(line, name)) {
+                findings.error(&source.path, number, format!("names '{name}': {}", wall.why));
+            }
+        }
+    }
+}
+
+impl Stands {
+    fn at(&self, path: &str) -> bool {
+        match self {
+            Self::Around(places) => !places.iter().any(|place| covers(place, path)),
+            Self::In(places) => places.iter().any(|place| covers(place, path)),
+        }
+    }
+}
+
+fn covers(place: &str, path: &str) -> bool {
+    match place.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None if place.ends_with('/') => path.starts_with(place),
+        None => path == place,
+    }
+}
+
+/// Whether a line of code has a path through a crate, or imports it: `a::`, `use a;`.
+fn names_crate(line: &str, name: &str) -> bool {
+    words(line).any(|(before, word, after)| {
+        let imported = before.trim_end();
+        let is_import = ["use", "use ::", "extern crate"].iter().any(|i| imported.ends_with(i));
+        word == name && (after.starts_with("::") || is_import)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn is_refused(path: &str, text: &str) -> bool {
+        let found = Findings::of(check, path, text);
+        assert!(found.iter().all(|(line, level)| (*line, *level) == (1, Level::Error)));
+        !found.is_empty()
+    }
+
+    #[test]
+    fn timely_stays_in_few_files() {
+        let text = "use timely::dataflow::Scope;";
+        for path in ["src/recovery.rs", "src/server/api.rs", "connectors/src/link.rs"] {
+            assert!(is_refused(path, text), "{path}");
+        }
+        for path in ["operators/src/source.rs", "src/engine/start.rs", "src/cluster/link.rs"] {
+            assert!(!is_refused(path, text), "{path}");
+        }
+    }
+
+    #[test]
+    fn http_stays_at_the_edge() {
+        assert!(is_refused("src/engine.rs", "use axum::Router;"));
+        assert!(is_refused("connectors/src/mqtt.rs", "fn f() -> hyper::Result<()> {}"));
+        assert!(is_refused("src/metrics.rs", "use tower;"));
+        assert!(!is_refused("connectors/src/rest/accept.rs", "use hyper::body::Body;"));
+        assert!(!is_refused("src/server.rs", "use axum::Router;"));
+    }
+
+    #[test]
+    fn operators_are_never_async() {
+        assert!(is_refused("operators/src/source.rs", "tokio::spawn(f());"));
+        assert!(is_refused("operators/src/source.rs", "#[tokio::test]"));
+        assert!(!is_refused("connectors/src/link.rs", "tokio::spawn(f());"));
+    }
+
+    #[test]
+    fn connectors_do_not_see_what_is_behind_the_link() {
+        assert!(is_refused("connectors/src/rest.rs", "use twinflow_operators::epoch::Epoch;"));
+        assert!(is_refused("connectors/src/rest.rs", "use twinflow::Engine;"));
+        assert!(!is_refused("connectors/src/rest.rs", "use twinflow_connectors::Link;"));
+        assert!(is_refused("operators/src/send.rs", "use ::twinflow::Engine;"));
+    }
+
+    #[test]
+    fn stores_build_without_server_and_connectors() {
+        for name in ["tokio", "hyper", "axum", "timely", "twinflow_connectors"] {
+            let text = format!("use {name}::A;");
+            assert!(is_refused("src/store.rs", &text), "{name}");
+            assert!(is_refused("src/store/local_log/disk.rs", &text), "{name}");
+        }
+        let text = "use twinflow_operators::persist::EpochStore;";
+        assert!(!is_refused("src/store/memory.rs", text));
+    }
+
+    #[test]
+    fn a_name_in_a_comment_a_string_or_another_word_is_no_import() {
+        assert!(!is_refused("src/recovery.rs", "//! No timely::here."));
+        assert!(!is_refused("src/recovery.rs", "let a = \"timely::here\";"));
+        assert!(!is_refused("src/recovery.rs", "let timely = untimely::now();"));
+    }
+}
