@@ -118,6 +118,18 @@ impl FrameBuilder {
     pub fn push(&mut self, hash: u64, head: &RowHead, id: &str, attributes: &[u8], payload: &[u8]) {
         let offset = self.body.bytes.len();
         write_row(&mut self.body.bytes, head, id, attributes, payload);
+        self.enter(hash, offset);
+    }
+
+    /// Appends a row of another frame as it is.
+    pub fn push_row(&mut self, hash: u64, row: Row<'_>) {
+        let offset = self.body.bytes.len();
+        self.body.bytes.extend_from_slice(row.bytes());
+        self.enter(hash, offset);
+    }
+
+    #[inline]
+    fn enter(&mut self, hash: u64, offset: usize) {
         let len = self.body.bytes.len() - offset;
         let mut entry = [0u8; ENTRY];
         entry[..8].copy_from_slice(&hash.to_le_bytes());

@@ -17,6 +17,11 @@ pub fn twin_hash(id: &[u8]) -> u64 {
     xxh3_64(id)
 }
 
+/// Hash of a message's body, kept beside its id to tell a repetition from another message.
+pub fn body_hash(body: &[u8]) -> u64 {
+    xxh3_64(body)
+}
+
 /// Bucket of a twin, 0 to 4,095: the low 12 bits of its hash.
 #[inline]
 pub fn bucket(hash: u64) -> u16 {

@@ -196,6 +196,11 @@ impl<'f> Row<'f> {
             && std::str::from_utf8(row.id_bytes()).is_ok()
     }
 
+    /// The row as it is, head and padding included.
+    pub fn bytes(&self) -> &'f [u8] {
+        self.0
+    }
+
     #[inline]
     fn u64_at(&self, at: usize) -> u64 {
         u64::from_le_bytes(self.0[at..at + 8].try_into().expect("eight bytes of a row head"))

@@ -1,3 +1,35 @@
 //! The dataflow of twinflow on timely dataflow.
+//!
+//! Operators are verbs in data order: `source`, `process`, `persist`, `commit`, `send`,
+//! `acknowledge`. Two frontiers are visible: *processed*, a probe behind `process`, and *committed*,
+//! a probe behind `send`. Acknowledgement follows the second one and nothing else.
+//!
+//! No sockets, no async and no clock of its own: time is passed in.
 
+pub mod dead_letter;
 pub mod store;
+
+pub mod context;
+pub mod message;
+pub mod model;
+pub mod models;
+
+pub mod clock;
+pub mod feed;
+pub mod frame;
+pub mod progress;
+pub mod recover;
+pub mod worker;
+
+mod acknowledge;
+mod commit;
+mod ledger;
+mod persist;
+mod process;
+mod send;
+mod source;
+
+pub use process::{
+    ModelSettings, ModelStatistics, OnFailure, TwinPage, in_guarded_call,
+    testing::{Call, TestTwin},
+};

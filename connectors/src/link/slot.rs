@@ -30,6 +30,8 @@ pub struct SlotPlace {
     pub id: u16,
     /// Name of its connection.
     pub connection: Arc<str>,
+    /// Number of its connection in this state directory.
+    pub connection_number: u16,
     /// Number among the slots of its connection.
     pub number: usize,
     /// How many slots its connection has.

@@ -1,0 +1,191 @@
+//! Messages that could not be decoded or processed, kept with their reason (laws P1, S7, D12).
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+use twinflow_connectors::message::Timestamp;
+
+use crate::store::{EntryKind, EpochPart};
+
+/// What is known of a dead letter beside its payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its number, unique in the state directory.
+    pub number: u64,
+    /// What went wrong in a word.
+    pub kind: DeadLetterKind,
+    /// The model, where it is known.
+    pub model: Option<String>,
+    /// The twin, where it is known.
+    pub twin: Option<String>,
+    /// The connection that brought it, or should have taken it.
+    pub connection: String,
+    /// Topic and partition in a replayable source.
+    pub partition: Option<(String, i32)>,
+    /// Position in that partition.
+    pub position: Option<u64>,
+    /// Why, in words for a person.
+    pub reason: String,
+    /// How often its call was tried.
+    pub attempts: u32,
+    /// When it became one.
+    pub at: Timestamp,
+    /// In which epoch.
+    pub epoch: u64,
+    /// Bytes of the payload as it is kept.
+    pub payload_bytes: u64,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterKind {
+    /// It had no usable model, twin id or payload.
+    Undeliverable,
+    /// Its payload could not be read.
+    Undecodable,
+    /// The processor returned an error, panicked, or passed a limit.
+    Failed,
+    /// Feedback that nobody took.
+    Feedback,
+}
+
+impl DeadLetterKind {
+    /// The word used in metrics and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undeliverable => "undeliverable",
+            Self::Undecodable => "undecodable",
+            Self::Failed => "failed",
+            Self::Feedback => "feedback",
+        }
+    }
+}
+
+/// Stored form of the value of an entry: description length u32, description, payload.
+pub(crate) fn put_dead_letter(part: &mut EpochPart, letter: &DeadLetter, payload: &[u8]) {
+    let description = rmp_serde::to_vec_named(letter).expect("a description always serialises");
+    let mut value = Vec::with_capacity(description.len() + payload.len() + 4);
+    value.extend_from_slice(&(description.len() as u32).to_le_bytes());
+    value.extend_from_slice(&description);
+    value.extend_from_slice(payload);
+    part.put_ledger(EntryKind::DeadLetter, 0, &letter.number.to_le_bytes(), &value);
+}
+
+/// Reads the description in a stored value; `None` when it is damaged.
+pub fn read_dead_letter(value: &[u8]) -> Option<DeadLetter> {
+    let (len, rest) = value.split_first_chunk::<4>()?;
+    rmp_serde::from_slice(rest.get(..u32::from_le_bytes(*len) as usize)?).ok()
+}
+
+/// All dead letters of a process, seen only once their epoch is committed.
+#[derive(Debug, Default)]
+pub struct DeadLetters {
+    known: Mutex<BTreeMap<u64, DeadLetter>>,
+    committed: AtomicU64,
+    total: AtomicU64,
+}
+
+impl DeadLetters {
+    /// Adds one; it is shown when `epoch` is committed.
+    pub fn add(&self, letter: DeadLetter) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.known.lock().expect("dead letters").insert(letter.number, letter);
+    }
+
+    /// Everything up to this epoch is committed.
+    pub fn commit(&self, epoch: u64) {
+        self.committed.fetch_max(epoch, Ordering::AcqRel);
+    }
+
+    /// Forgets one.
+    pub fn remove(&self, number: u64) -> Option<DeadLetter> {
+        self.known.lock().expect("dead letters").remove(&number)
+    }
+
+    /// One, if its epoch is committed.
+    pub fn get(&self, number: u64) -> Option<DeadLetter> {
+        let committed = self.committed.load(Ordering::Acquire);
+        let known = self.known.lock().expect("dead letters");
+        known.get(&number).filter(|letter| letter.epoch <= committed).cloned()
+    }
+
+    /// The committed ones with a number above `after`, oldest first.
+    pub fn list(&self, after: u64, limit: usize) -> Vec<DeadLetter> {
+        let committed = self.committed.load(Ordering::Acquire);
+        let known = self.known.lock().expect("dead letters");
+        let later = known.range(after.saturating_add(1)..).map(|(_, letter)| letter);
+        later.filter(|letter| letter.epoch <= committed).take(limit).cloned().collect()
+    }
+
+    /// How many are committed.
+    pub fn len(&self) -> usize {
+        let committed = self.committed.load(Ordering::Acquire);
+        let known = self.known.lock().expect("dead letters");
+        known.values().filter(|letter| letter.epoch <= committed).count()
+    }
+
+    /// Whether none is committed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were added since the start, recovered ones too.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// The largest number, 0 if there is none.
+    pub fn newest(&self) -> u64 {
+        self.known.lock().expect("dead letters").last_key_value().map_or(0, |(number, _)| *number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(number: u64, epoch: u64) -> DeadLetter {
+        DeadLetter {
+            number,
+            kind: DeadLetterKind::Failed,
+            model: Some("m".into()),
+            twin: None,
+            connection: "c".into(),
+            partition: None,
+            position: None,
+            reason: "because".into(),
+            attempts: 1,
+            at: Timestamp(5),
+            epoch,
+            payload_bytes: 2,
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_is_shown_only_when_its_epoch_is_committed() {
+        let letters = DeadLetters::default();
+        letters.add(letter(1, 4));
+        letters.add(letter(2, 5));
+        letters.commit(4);
+        assert_eq!(letters.list(0, 10).len(), 1);
+        assert_eq!(letters.get(2), None);
+        letters.commit(5);
+        assert_eq!(letters.list(1, 10), [letter(2, 5)]);
+    }
+
+    #[test]
+    fn the_stored_form_comes_back() {
+        let mut part = EpochPart::default();
+        put_dead_letter(&mut part, &letter(7, 9), b"{}");
+        let entry = crate::store::entries(part.bytes()).next().unwrap().unwrap();
+        assert_eq!(read_dead_letter(entry.value), Some(letter(7, 9)));
+        assert!(entry.value.ends_with(b"{}"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Hands an epoch's changes to the store and keeps its capability until they are durable.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use timely::{
+    container::CapacityContainerBuilder,
+    dataflow::{
+        Stream,
+        channels::pact::Pipeline,
+        operators::{Capability, generic::operator::Operator},
+    },
+};
+
+use crate::{store::EpochPart, worker::WorkerShared};
+
+/// An epoch whose changes are durable on the worker that says so.
+pub(crate) type Durable = Vec<u64>;
+
+/// Builds the operator; `first` is written in the generation's first epoch.
+pub(crate) fn persist<'scope>(
+    parts: Stream<'scope, u64, Vec<EpochPart>>,
+    shared: &Rc<WorkerShared>,
+    first: Option<EpochPart>,
+) -> Stream<'scope, u64, Durable> {
+    let scope = parts.scope();
+    let shared = Rc::clone(shared);
+    parts.unary_frontier::<CapacityContainerBuilder<Durable>, _, _, _>(
+        Pipeline,
+        "persist",
+        move |initial, info| {
+            let (worker, store) = (shared.setup.index, std::sync::Arc::clone(&shared.setup.store));
+            let bell = scope.worker().sync_activator_for(info.address.to_vec());
+            store.attach(
+                worker,
+                Box::new(move || {
+                    // A worker that has ended needs no wake-up.
+                    let _gone = bell.activate().is_err();
+                }),
+            );
+            if let Some(part) = first {
+                store.append(worker, *initial.time(), part);
+            }
+            let mut closed = *initial.time();
+            drop(initial);
+            let mut open: BTreeMap<u64, EpochPart> = BTreeMap::new();
+            let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
+            move |(input, frontier), output| {
+                input.for_each(|capability, parts| {
+                    let Some(held) = capability.retain_least(output.output_index()) else { return };
+                    let epoch = *held.time();
+                    for part in parts.drain(..) {
+                        gather(&mut open, epoch, part);
+                    }
+                    owed.entry(epoch).or_insert(held);
+                });
+                // Complete epochs go to the store; their capabilities stay here.
+                let through = frontier.frontier().first().copied().unwrap_or(u64::MAX);
+                if through > closed {
+                    while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {
+                        let (epoch, part) = part.remove_entry();
+                        store.append(worker, epoch, part);
+                    }
+                    store.closed(worker, through);
+                    closed = through;
+                }
+                let durable = store.durable(worker);
+                while let Some(done) = owed.first_entry().filter(|owed| {
+                    // Nothing is durable before it was handed over, whatever the store says.
+                    *owed.key() < durable && *owed.key() < closed
+                }) {
+                    let (epoch, capability) = done.remove_entry();
+                    output.session(&capability).give(epoch);
+                }
+            }
+        },
+    )
+}
+
+fn gather(open: &mut BTreeMap<u64, EpochPart>, epoch: u64, part: EpochPart) {
+    match open.entry(epoch) {
+        std::collections::btree_map::Entry::Vacant(none) => {
+            none.insert(part);
+        }
+        std::collections::btree_map::Entry::Occupied(mut known) => known.get_mut().extend(&part),
+    }
+}

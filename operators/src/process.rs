@@ -1,0 +1,140 @@
+//! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
+
+mod call;
+pub(crate) mod guard;
+pub(crate) mod ids;
+pub(crate) mod model_worker;
+mod routes;
+pub(crate) mod scope;
+mod settings;
+mod statistics;
+mod table;
+pub(crate) mod testing;
+mod twin_run;
+pub(crate) mod twins;
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use timely::{
+    container::{CapacityContainerBuilder, NoopBuilder},
+    dataflow::{
+        Stream,
+        channels::pact::DistributorPact,
+        operators::{
+            Capability,
+            generic::{OutputBuilder, builder_rc::OperatorBuilder},
+        },
+    },
+};
+
+pub use self::{
+    guard::in_guarded_call,
+    model_worker::TwinPage,
+    settings::{ModelSettings, OnFailure},
+    statistics::ModelStatistics,
+};
+
+use self::{scope::SlotRow, twins::Twins};
+use crate::{
+    frame::{ByOwner, Frame},
+    progress::Ask,
+    store::EpochPart,
+    worker::WorkerShared,
+};
+
+/// Slots that one page of a walk looks at in one activation (law R1).
+const PAGE_SLOTS_MAX: usize = 1000;
+
+/// What `process` gives: changes to `persist`, rows for links to `send`.
+pub(crate) struct Processed<'scope> {
+    pub(crate) parts: Stream<'scope, u64, Vec<EpochPart>>,
+    pub(crate) link_rows: Stream<'scope, u64, Vec<SlotRow>>,
+}
+
+/// An epoch whose rows still come in.
+struct Stashed {
+    parts: Capability<u64>,
+    link_rows: Capability<u64>,
+    frames: Vec<Frame>,
+}
+
+/// Builds the operator.
+pub(crate) fn process<'scope>(
+    rows: Stream<'scope, u64, Frame>,
+    shared: &Rc<WorkerShared>,
+    mut twins: Twins,
+) -> Processed<'scope> {
+    let scope = rows.scope();
+    let mut builder = OperatorBuilder::new("process".to_owned(), scope);
+    let mut input = builder.new_input(rows, DistributorPact(|_peers| ByOwner));
+    let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
+    let (link_port, link_rows) = builder.new_output::<Vec<SlotRow>>();
+    let mut parts_port =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<EpochPart>>>::from(parts_port);
+    let mut link_port = OutputBuilder::<u64, NoopBuilder<Vec<SlotRow>>>::from(link_port);
+    let address = builder.operator_info().address;
+    let bell = scope.worker().sync_activator_for(address.to_vec());
+    shared.setup.control.attach(move || {
+        // A worker that has ended answers nobody.
+        let _gone = bell.activate().is_err();
+    });
+    let shared = Rc::clone(shared);
+    builder.build(move |initial| {
+        drop(initial);
+        let mut stash: BTreeMap<u64, Stashed> = BTreeMap::new();
+        move |frontiers| {
+            let frontier = frontiers[0].frontier();
+            input.for_each(|capability, frame| {
+                // An empty stamp would mean rows outside of every epoch; our sources send none.
+                let Some(parts) = capability.retain_least(0) else { return };
+                let Some(link_rows) = capability.retain_least(1) else { return };
+                let epoch = *parts.time();
+                let stashed = stash.entry(epoch).or_insert_with(|| Stashed {
+                    parts,
+                    link_rows,
+                    frames: Vec::new(),
+                });
+                stashed.frames.push(std::mem::take(frame));
+            });
+            while let Some(first) = stash.first_entry().filter(|e| !frontier.less_equal(e.key())) {
+                let (epoch, stashed) = first.remove_entry();
+                let mut result = twins.apply(epoch, &stashed.frames);
+                if let Some(why) = result.halted {
+                    halt(&shared, why);
+                }
+                if !result.part.is_empty() {
+                    parts_port.activate().session(&stashed.parts).give(result.part);
+                }
+                if !result.link_rows.is_empty() {
+                    let mut output = link_port.activate();
+                    let mut session = output.session_with_builder(&stashed.link_rows);
+                    session.give_container(&mut result.link_rows);
+                }
+            }
+            answer(&twins, &shared);
+        }
+    });
+    Processed { parts, link_rows }
+}
+
+/// A model's policy is `halt` and it failed: this epoch must never count (law P5).
+fn halt(shared: &WorkerShared, why: String) {
+    let _halted_before = shared.setup.progress.halted.set(why.clone()).is_err();
+    (shared.setup.on_halt)(&why);
+    panic!("a model with on_failure = \"halt\" failed: {why}");
+}
+
+/// Answers what was asked between epochs (law R1).
+fn answer(twins: &Twins, shared: &WorkerShared) {
+    while let Some(ask) = shared.setup.control.next_ask() {
+        match ask {
+            Ask::State { model, id, answer } => {
+                let hash = twinflow_connectors::route::twin_hash(id.as_bytes());
+                answer(twins.peek(model, hash, &id));
+            }
+            Ask::Page { model, start, limit, answer } => {
+                answer(twins.page(model, start, PAGE_SLOTS_MAX, limit));
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Ids of messages that were handled, so that a repetition is answered and not applied (law D5).
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use twinflow_connectors::message::Timestamp;
+
+/// What is remembered of a handled message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handled {
+    /// When it may be forgotten.
+    pub(crate) forget_at: Timestamp,
+    /// Hash of its body: another body under the same id is another message.
+    pub(crate) body_hash: u64,
+    /// The answer that its sender got.
+    pub(crate) answer: Vec<u8>,
+}
+
+/// The ids of one model on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct MessageIds {
+    handled: HashMap<Box<[u8]>, Handled>,
+    by_time: VecDeque<(Timestamp, Box<[u8]>)>,
+}
+
+/// Key of an id: twin, scope (the connection) and the id itself.
+pub(crate) fn id_key(twin: &str, connection: u16, id: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(twin.len() + id.len() + 4);
+    key.extend_from_slice(&(twin.len() as u16).to_le_bytes());
+    key.extend_from_slice(twin.as_bytes());
+    key.extend_from_slice(&connection.to_le_bytes());
+    key.extend_from_slice(id);
+    key
+}
+
+/// The twin in a key that [`id_key`] made; `None` when the key is damaged.
+pub(crate) fn twin_of_key(key: &[u8]) -> Option<&[u8]> {
+    let (len, rest) = key.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_le_bytes(*len)))
+}
+
+impl MessageIds {
+    /// What became of the message with this key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Handled> {
+        self.handled.get(key)
+    }
+
+    /// Remembers a message.
+    pub(crate) fn put(&mut self, key: Vec<u8>, handled: Handled) {
+        let key = key.into_boxed_slice();
+        self.by_time.push_back((handled.forget_at, key.clone()));
+        self.handled.insert(key, handled);
+    }
+
+    /// Forgets what is older than it must be kept; looks at the oldest only, so that it costs
+    /// nothing when there is nothing to do.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        while self.by_time.front().is_some_and(|(forget_at, _)| *forget_at <= now) {
+            let Some((_, key)) = self.by_time.pop_front() else { return };
+            if self.handled.get(&key).is_some_and(|handled| handled.forget_at <= now) {
+                self.handled.remove(&key);
+            }
+        }
+    }
+
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.handled.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_forgotten_when_its_time_has_come_and_not_before() {
+        let mut ids = MessageIds::default();
+        let key = id_key("t", 1, b"k");
+        let handled = Handled { forget_at: Timestamp(10), body_hash: 3, answer: b"a".to_vec() };
+        ids.put(key.clone(), handled.clone());
+        ids.expire(Timestamp(9));
+        assert_eq!(ids.get(&key), Some(&handled));
+        assert_eq!(twin_of_key(&key), Some(&b"t"[..]));
+        ids.expire(Timestamp(10));
+        assert_eq!((ids.get(&key), ids.len()), (None, 0));
+    }
+
+    #[test]
+    fn the_stored_form_comes_back() {
+        let handled = Handled { forget_at: Timestamp(1), body_hash: 2, answer: vec![0, 255, 7] };
+        let bytes = rmp_serde::to_vec(&handled).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Handled>(&bytes).unwrap(), handled);
+    }
+}

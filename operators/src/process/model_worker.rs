@@ -1,0 +1,277 @@
+//! The twins of one model on one worker, and what an epoch does to them.
+//!
+//! Two passes over the rows of an epoch: `gather` finds each row's twin and threads the rows of a
+//! twin into a list; `run` visits the twins in the order of their first message, decodes in place
+//! and calls. No map per epoch, no allocation per message.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use twinflow_connectors::{
+    frame::FrameView,
+    link::Slot,
+    message::Timestamp,
+    row::{Row, RowKind},
+};
+
+use super::{
+    call::{CallSite, Calls},
+    ids::{Handled, MessageIds, twin_of_key},
+    routes::{Route, Routes},
+    scope::EpochScope,
+    settings::ModelSettings,
+    statistics::ModelStatistics,
+    table::{NO_ROW, TwinTable},
+    twin_run::TwinRun,
+};
+use crate::{
+    message::DecodeError,
+    model::{MessageProcessor, RawState, Rollback, TwinModel},
+};
+
+/// What `gather` found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gathered {
+    /// Rows that are for this model.
+    pub(crate) rows: usize,
+    /// The latest `received_at` among those that move the time (law P6).
+    pub(crate) latest: Timestamp,
+}
+
+/// One page of a walk over the twins.
+#[derive(Clone, Debug, Default)]
+pub struct TwinPage {
+    /// Ids of twins that exist.
+    pub ids: Vec<String>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<u32>,
+}
+
+/// The twins of one model on one worker, whatever their types.
+pub(crate) trait ModelWorker {
+    /// Finds the twins of the rows that are for this model.
+    fn gather(&mut self, frames: &[FrameView<'_>]) -> Gathered;
+    /// Works off what was gathered.
+    fn run(&mut self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], scope: &mut EpochScope<'_>);
+    /// Recovery: a stored state, its version, and the twin's stored route.
+    fn load(
+        &mut self,
+        hash: u64,
+        id: &str,
+        state: &[u8],
+        route: Option<&[u8]>,
+    ) -> Result<(), String>;
+    /// Recovery: a message id that was handled.
+    fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
+    /// The state as JSON, as it is now.
+    fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>>;
+    /// Ids of twins from a slot on; looks at no more than `looked_at` slots.
+    fn page(&self, start: u32, looked_at: usize, limit: usize) -> TwinPage;
+}
+
+/// The typed one.
+pub(crate) struct TypedModel<P: MessageProcessor> {
+    pub(super) name: Arc<str>,
+    pub(super) number: u16,
+    pub(super) processor: Arc<P>,
+    pub(super) settings: ModelSettings,
+    pub(super) statistics: Arc<ModelStatistics>,
+    pub(super) encode: bool,
+    pub(super) table: TwinTable<P::Model>,
+    pub(super) routes: Routes,
+    /// Last encoded forms, only of models that roll back by them.
+    pub(super) saved: HashMap<u32, Box<[u8]>>,
+    pub(super) ids: MessageIds,
+    /// Rows of the epoch: frame and row in it.
+    pub(super) rows: Vec<(u32, u32)>,
+    /// Per row the next row of its twin.
+    pub(super) next: Vec<u32>,
+    /// Twins of the epoch in the order of their first row, with their hash.
+    touched: Vec<(u32, u64)>,
+    pub(super) calls: Calls,
+}
+
+impl<P: MessageProcessor> TypedModel<P> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        number: u16,
+        processor: Arc<P>,
+        settings: ModelSettings,
+        statistics: Arc<ModelStatistics>,
+        encode: bool,
+    ) -> Self {
+        Self {
+            name,
+            number,
+            processor,
+            settings,
+            statistics,
+            encode,
+            table: TwinTable::default(),
+            routes: Routes::default(),
+            saved: HashMap::new(),
+            ids: MessageIds::default(),
+            rows: Vec::new(),
+            next: Vec::new(),
+            touched: Vec::new(),
+            calls: Calls::default(),
+        }
+    }
+
+    pub(super) fn site<'a>(
+        &'a self,
+        twin: &'a str,
+        now: Timestamp,
+        has_data_source: bool,
+    ) -> CallSite<'a, P> {
+        CallSite {
+            processor: &*self.processor,
+            model: &self.name,
+            twin,
+            now,
+            has_data_source,
+            grouping: self.settings.grouping.unwrap_or(P::GROUPING),
+            retries_max: self.settings.retries_max,
+            state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
+            encode: self.encode,
+        }
+    }
+
+    /// A row of the epoch by its number.
+    #[inline]
+    pub(super) fn row<'e>(&self, frames: &[FrameView<'e>], number: u32) -> Row<'e> {
+        let (frame, row) = self.rows[number as usize];
+        frames[frame as usize].row(row as usize)
+    }
+
+    fn gather_row(&mut self, hash: u64, row: Row<'_>, at: (u32, u32)) {
+        let number = self.rows.len() as u32;
+        self.rows.push(at);
+        self.next.push(NO_ROW);
+        let index = self.table.find_or_insert(hash, row.id());
+        let slot = self.table.slot_mut(index);
+        if slot.first == NO_ROW {
+            slot.first = number;
+            self.touched.push((index, hash));
+        } else {
+            self.next[slot.last as usize] = number;
+        }
+        slot.last = number;
+    }
+}
+
+impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
+    fn gather(&mut self, frames: &[FrameView<'_>]) -> Gathered {
+        self.rows.clear();
+        self.next.clear();
+        self.touched.clear();
+        let mut latest = Timestamp(0);
+        for (frame, view) in frames.iter().enumerate() {
+            for index in 0..view.rows() {
+                let row = view.row(index);
+                if row.model() != self.number || row.kind() == RowKind::Undeliverable {
+                    continue;
+                }
+                if row.kind() != RowKind::Read {
+                    latest = latest.max(row.received_at());
+                }
+                self.gather_row(view.hash(index), row, (frame as u32, index as u32));
+            }
+        }
+        Gathered { rows: self.rows.len(), latest }
+    }
+
+    fn run(&mut self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], scope: &mut EpochScope<'_>) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let mut run = TwinRun::new(frames, slots);
+        for (index, hash) in &touched {
+            run.twin(self, scope, *index, *hash);
+        }
+        let counts = run.finish();
+        self.touched = touched;
+        self.ids.expire(scope.now);
+        counts.add_to(&self.statistics);
+        self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
+    }
+
+    fn load(
+        &mut self,
+        hash: u64,
+        id: &str,
+        stored: &[u8],
+        route: Option<&[u8]>,
+    ) -> Result<(), String> {
+        let state = decode_stored::<P::Model>(stored)?;
+        let index = self.table.find_or_insert(hash, id);
+        let number = match route.map(|bytes| Route::decode(bytes).ok_or("its route is damaged")) {
+            Some(route) => self.routes.intern(route?),
+            None => 0,
+        };
+        let slot = self.table.slot_mut(index);
+        if slot.state.is_none() {
+            self.statistics.twins.fetch_add(1, Ordering::Relaxed);
+        }
+        (slot.state, slot.route) = (Some(state), number);
+        if P::ROLLBACK == Rollback::LastEncoded {
+            self.saved.insert(index, stored[4..].into());
+        }
+        Ok(())
+    }
+
+    fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let handled: Handled = rmp_serde::from_slice(value).map_err(|error| error.to_string())?;
+        twin_of_key(key).ok_or("the key of a message id is damaged")?;
+        self.ids.put(key.to_vec(), handled);
+        Ok(())
+    }
+
+    fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>> {
+        let slot = self.table.slot(self.table.find(hash, id)?);
+        Some(state_json(slot.state.as_ref()?))
+    }
+
+    fn page(&self, start: u32, looked_at: usize, limit: usize) -> TwinPage {
+        let mut page = TwinPage::default();
+        let mut next = start;
+        for (index, slot) in self.table.walk(start, looked_at) {
+            if page.ids.len() == limit {
+                break;
+            }
+            next = index + 1;
+            if slot.state.is_some() {
+                page.ids.push(slot.id.to_string());
+            }
+        }
+        page.next = ((next as usize) < self.table.slots()).then_some(next);
+        page
+    }
+}
+
+/// The state as JSON; what JSON cannot say (a map with other keys than text) is said so.
+pub(super) fn state_json<M: TwinModel>(state: &M) -> Vec<u8> {
+    serde_json::to_vec(state).unwrap_or_else(|error| {
+        serde_json::to_vec(&serde_json::json!({ "not_json": error.to_string() }))
+            .expect("a text is JSON")
+    })
+}
+
+/// Stored form of a state: schema version u32, MessagePack with field names.
+fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
+    let (version, bytes) = stored.split_first_chunk::<4>().ok_or("it is cut short")?;
+    let version = u32::from_le_bytes(*version);
+    let newest = M::STATE_VERSION;
+    if version > newest {
+        return Err(format!(
+            "it has state version {version}, this program knows {newest}: it was written by a newer one"
+        ));
+    }
+    let state = RawState::new(bytes);
+    let decoded: Result<M, DecodeError> =
+        if version == newest { state.deserialize() } else { M::migrate(version, state) };
+    decoded.map_err(|error| error.to_string())
+}

@@ -1,0 +1,170 @@
+//! What the models of a worker share while one epoch is worked off.
+
+use std::sync::Arc;
+
+use twinflow_connectors::{
+    link::{FeedbackId, LinkRow, OutboxEntry, OutcomeKind, Receipt, Slot},
+    message::Timestamp,
+    row::Row,
+};
+
+use crate::{
+    dead_letter::{DeadLetter, DeadLetterKind, put_dead_letter},
+    store::{EntryKind, EpochPart},
+    worker::WorkerShared,
+};
+
+/// A row for a slot and the number of that slot.
+pub(crate) type SlotRow = (u16, LinkRow);
+
+/// One epoch on one worker.
+pub(crate) struct EpochScope<'a> {
+    pub(crate) epoch: u64,
+    pub(crate) generation: u64,
+    /// The epoch's time (law P6).
+    pub(crate) now: Timestamp,
+    /// All slots of the generation, by number.
+    pub(crate) slots: &'a [Arc<Slot>],
+    /// Whether the store wants encoded states (law D13).
+    pub(crate) encode: bool,
+    /// What is made durable.
+    pub(crate) part: &'a mut EpochPart,
+    /// What goes to links once it is.
+    pub(crate) link_rows: &'a mut Vec<SlotRow>,
+    pub(crate) shared: &'a WorkerShared,
+    /// Set when a model's policy is `halt` and it failed (law P5): the epoch must not count.
+    pub(crate) halted: Option<String>,
+}
+
+/// Why a message became a dead letter.
+#[derive(Debug)]
+pub(crate) struct Rejection<'a> {
+    pub(crate) kind: DeadLetterKind,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) twin: Option<&'a str>,
+    pub(crate) reason: &'a str,
+    pub(crate) attempts: u32,
+}
+
+/// Receipt and index of a row whose source waits for acknowledgements.
+pub(crate) fn place_of(row: Row<'_>) -> (Receipt, u32) {
+    (Receipt(row.position() >> 16), (row.position() & 0xffff) as u32)
+}
+
+impl EpochScope<'_> {
+    /// Whether the upstream of this row waits for its own outcome.
+    pub(crate) fn answers(&self, row: Row<'_>) -> bool {
+        self.slots.get(usize::from(row.origin())).is_some_and(|slot| slot.place.answers)
+    }
+
+    /// Tells the upstream of a row what became of it, if it waits for that.
+    pub(crate) fn outcome(&mut self, row: Row<'_>, kind: OutcomeKind) {
+        if self.answers(row) {
+            let (receipt, index) = place_of(row);
+            self.link_rows.push((row.origin(), LinkRow::Outcome { receipt, index, kind }));
+        }
+    }
+
+    /// Makes a row a dead letter and says its number.
+    pub(crate) fn reject(&mut self, row: Row<'_>, rejection: &Rejection<'_>) -> u64 {
+        let number = self.shared.take_dead_letter();
+        let slot = self.slots.get(usize::from(row.origin()));
+        let partition = row
+            .attributes()
+            .partition()
+            .and_then(|partition| slot.and_then(|slot| slot.partition(partition)));
+        let letter = DeadLetter {
+            number,
+            kind: rejection.kind,
+            model: rejection.model.map(str::to_owned),
+            twin: rejection.twin.map(str::to_owned),
+            connection: slot.map_or_else(String::new, |slot| slot.place.connection.to_string()),
+            position: partition.is_some().then(|| row.position()),
+            partition,
+            reason: rejection.reason.to_owned(),
+            attempts: rejection.attempts,
+            at: self.now,
+            epoch: self.epoch,
+            payload_bytes: row.payload().len() as u64,
+        };
+        put_dead_letter(self.part, &letter, row.payload());
+        self.shared.setup.dead_letters.add(letter);
+        self.tell_rejected(row, number, rejection.reason);
+        number
+    }
+
+    /// Forgets a row that failed, and tells its upstream so: dead letter 0 is none.
+    pub(crate) fn skip(&mut self, row: Row<'_>, reason: &str) {
+        self.tell_rejected(row, 0, reason);
+    }
+
+    fn tell_rejected(&mut self, row: Row<'_>, dead_letter: u64, reason: &str) {
+        if self.answers(row) {
+            let (receipt, index) = place_of(row);
+            let reason = reason.to_owned();
+            let rejected = LinkRow::Rejected { receipt, index, dead_letter, reason };
+            self.link_rows.push((row.origin(), rejected));
+        }
+    }
+
+    /// Stores feedback and hands it to a slot once it is durable (law D6).
+    pub(crate) fn feedback(&mut self, to: u16, entry: OutboxEntry) {
+        let Some(slot) = self.slots.get(usize::from(to)) else { return };
+        if self.encode {
+            let key = feedback_key(&entry);
+            let value = rmp_serde::to_vec(&entry).expect("an outbox entry always serialises");
+            let connection = slot.place.connection_number;
+            self.part.put_ledger(EntryKind::Feedback, connection, &key, &value);
+        }
+        self.link_rows.push((to, LinkRow::Feedback(entry)));
+    }
+
+    /// Feedback of a twin that has no data source: counted and kept (law P7).
+    pub(crate) fn feedback_without_source(&mut self, model: &str, twin: &str, payload: &[u8]) {
+        let number = self.shared.take_dead_letter();
+        let letter = feedback_letter(number, model, twin, payload, "the twin has no data source");
+        let letter = DeadLetter { at: self.now, epoch: self.epoch, ..letter };
+        put_dead_letter(self.part, &letter, payload);
+        self.shared.setup.dead_letters.add(letter);
+    }
+
+    /// The id of the `index`th feedback of a twin in this epoch (law D6).
+    pub(crate) fn feedback_id(&self, index: usize) -> FeedbackId {
+        FeedbackId { generation: self.generation, epoch: self.epoch, index: index as u32 }
+    }
+}
+
+/// A dead letter of feedback that nobody took.
+pub(crate) fn feedback_letter(
+    number: u64,
+    model: &str,
+    twin: &str,
+    payload: &[u8],
+    reason: &str,
+) -> DeadLetter {
+    DeadLetter {
+        number,
+        kind: DeadLetterKind::Feedback,
+        model: Some(model.to_owned()),
+        twin: Some(twin.to_owned()),
+        connection: String::new(),
+        partition: None,
+        position: None,
+        reason: reason.to_owned(),
+        attempts: 1,
+        at: Timestamp(0),
+        epoch: 0,
+        payload_bytes: payload.len() as u64,
+    }
+}
+
+/// Key of feedback in the store: model, id, twin.
+pub(crate) fn feedback_key(entry: &OutboxEntry) -> Vec<u8> {
+    let mut key = Vec::with_capacity(entry.twin.len() + 22);
+    key.extend_from_slice(&entry.model.to_le_bytes());
+    key.extend_from_slice(&entry.id.generation.to_le_bytes());
+    key.extend_from_slice(&entry.id.epoch.to_le_bytes());
+    key.extend_from_slice(&entry.id.index.to_le_bytes());
+    key.extend_from_slice(entry.twin.as_bytes());
+    key
+}

@@ -1,0 +1,259 @@
+//! The twins of one model on one worker: an open-addressing index over slots that never move.
+//!
+//! The hash comes with the row. Its low 12 bits chose the bucket and so the worker, so cells are
+//! chosen by the bits above, and the upper 32 bits are the tag that spares most looks at a slot.
+//! The index is 64 tables, one per 64 buckets, which grow one at a time: a table that doubles
+//! re-hashes a sixty-fourth of the twins.
+
+use compact_str::CompactString;
+use twinflow_connectors::route::{bucket, twin_hash};
+
+/// No row: the end of a list.
+pub(crate) const NO_ROW: u32 = u32::MAX;
+
+/// Slots are allocated in chunks of this many, so that growth moves none of them.
+const CHUNK: usize = 4096;
+const TABLES: usize = 64;
+
+/// One twin: what the engine keeps of it, and its state.
+#[derive(Debug)]
+pub(crate) struct TwinSlot<S> {
+    /// The twin's id.
+    pub(crate) id: CompactString,
+    /// First row of the epoch that is worked on, [`NO_ROW`] between epochs.
+    pub(crate) first: u32,
+    /// Last row of the epoch.
+    pub(crate) last: u32,
+    /// Its data source: an index into the interned routes, 0 for none.
+    pub(crate) route: u32,
+    /// The state; `None` while the twin does not exist.
+    pub(crate) state: Option<S>,
+}
+
+/// The twins of one model on one worker.
+#[derive(Debug)]
+pub(crate) struct TwinTable<S> {
+    tables: Vec<Cells>,
+    chunks: Vec<Vec<TwinSlot<S>>>,
+    free: Vec<u32>,
+    slots: usize,
+}
+
+/// Cells of `tag << 32 | slot + 1`, linear probing, at most two thirds full; 0 is empty.
+#[derive(Debug, Default)]
+struct Cells {
+    cells: Vec<u64>,
+    used: usize,
+}
+
+#[inline]
+fn cell(hash: u64, slot: u32) -> u64 {
+    (hash & 0xffff_ffff_0000_0000) | u64::from(slot + 1)
+}
+
+#[inline]
+fn table_of(hash: u64) -> usize {
+    usize::from(bucket(hash)) / (4096 / TABLES)
+}
+
+impl<S> Default for TwinTable<S> {
+    fn default() -> Self {
+        let tables = std::iter::repeat_with(Cells::default).take(TABLES).collect();
+        Self { tables, chunks: Vec::new(), free: Vec::new(), slots: 0 }
+    }
+}
+
+impl<S> TwinTable<S> {
+    /// How many slots are in use.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.slots - self.free.len()
+    }
+
+    /// A slot that [`Self::find`] or [`Self::find_or_insert`] gave.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> &TwinSlot<S> {
+        &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+
+    /// The same, to change it.
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, index: u32) -> &mut TwinSlot<S> {
+        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+
+    /// The slot of a twin.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, id: &str) -> Option<u32> {
+        let cells = &self.tables[table_of(hash)].cells;
+        let mask = cells.len().checked_sub(1)?;
+        let mut at = (hash >> 12) as usize & mask;
+        loop {
+            let cell = cells[at];
+            if cell == 0 {
+                return None;
+            }
+            if (cell ^ hash) >> 32 == 0 {
+                let slot = (cell as u32) - 1;
+                if self.slot(slot).id == id {
+                    return Some(slot);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The slot of a twin, made when it has none; a new slot has no state.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, hash: u64, id: &str) -> u32 {
+        match self.find(hash, id) {
+            Some(slot) => slot,
+            None => self.insert(hash, id),
+        }
+    }
+
+    fn insert(&mut self, hash: u64, id: &str) -> u32 {
+        let new = TwinSlot {
+            id: CompactString::new(id),
+            first: NO_ROW,
+            last: NO_ROW,
+            route: 0,
+            state: None,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                *self.slot_mut(slot) = new;
+                slot
+            }
+            None => {
+                if self.slots.is_multiple_of(CHUNK) {
+                    self.chunks.push(Vec::with_capacity(CHUNK));
+                }
+                self.chunks.last_mut().expect("a chunk was just made").push(new);
+                self.slots += 1;
+                (self.slots - 1) as u32
+            }
+        };
+        let table = table_of(hash);
+        if (self.tables[table].used + 1) * 3 > self.tables[table].cells.len() * 2 {
+            self.grow(table);
+        }
+        let cells = &mut self.tables[table];
+        cells.used += 1;
+        put(&mut cells.cells, hash, cell(hash, slot));
+        slot
+    }
+
+    fn grow(&mut self, table: usize) {
+        let larger = (self.tables[table].cells.len() * 2).max(16);
+        let old = std::mem::replace(&mut self.tables[table].cells, vec![0; larger]);
+        for cell in old.into_iter().filter(|cell| *cell != 0) {
+            let hash = twin_hash(self.slot((cell as u32) - 1).id.as_bytes());
+            put(&mut self.tables[table].cells, hash, cell);
+        }
+    }
+
+    /// Forgets a twin and frees its slot.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let hash = twin_hash(self.slot(slot).id.as_bytes());
+        let gone = cell(hash, slot);
+        let table = table_of(hash);
+        let mask = self.tables[table].cells.len() - 1;
+        let mut hole = (hash >> 12) as usize & mask;
+        while self.tables[table].cells[hole] != gone {
+            hole = (hole + 1) & mask;
+        }
+        // Cells behind the hole move up unless that would put them before their own place.
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let next = self.tables[table].cells[at];
+            if next == 0 {
+                break;
+            }
+            let home =
+                (twin_hash(self.slot((next as u32) - 1).id.as_bytes()) >> 12) as usize & mask;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.tables[table].cells[hole] = next;
+                hole = at;
+            }
+        }
+        self.tables[table].cells[hole] = 0;
+        self.tables[table].used -= 1;
+        let freed = self.slot_mut(slot);
+        (freed.state, freed.id, freed.route) = (None, CompactString::default(), 0);
+        self.free.push(slot);
+    }
+
+    /// Slots from `start` on, at most `looked_at` of them, with their index.
+    pub(crate) fn walk(
+        &self,
+        start: u32,
+        looked_at: usize,
+    ) -> impl Iterator<Item = (u32, &TwinSlot<S>)> {
+        let end = (start as usize + looked_at).min(self.slots) as u32;
+        (start..end).map(|index| (index, self.slot(index)))
+    }
+
+    /// How many slots there ever were: the end of a walk.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+}
+
+fn put(cells: &mut [u64], hash: u64, cell: u64) {
+    let mask = cells.len() - 1;
+    let mut at = (hash >> 12) as usize & mask;
+    while cells[at] != 0 {
+        at = (at + 1) & mask;
+    }
+    cells[at] = cell;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..400), 1..1200)) {
+            let mut table = TwinTable::<u32>::default();
+            let mut map = HashMap::new();
+            for (number, (insert, id)) in steps.into_iter().enumerate() {
+                let name = format!("twin-{id}");
+                let hash = twin_hash(name.as_bytes());
+                if insert {
+                    let slot = table.find_or_insert(hash, &name);
+                    table.slot_mut(slot).state = Some(number as u32);
+                    map.insert(name, number as u32);
+                } else if let Some(slot) = table.find(hash, &name) {
+                    prop_assert!(map.remove(&name).is_some());
+                    table.remove(slot);
+                } else {
+                    prop_assert!(!map.contains_key(&name));
+                }
+            }
+            prop_assert_eq!(table.len(), map.len());
+            for (name, value) in &map {
+                let slot = table.find(twin_hash(name.as_bytes()), name).unwrap();
+                prop_assert_eq!(table.slot(slot).state, Some(*value));
+            }
+            let walked = table.walk(0, usize::MAX >> 1).filter(|(_, slot)| slot.state.is_some());
+            prop_assert_eq!(walked.count(), map.len());
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_twins_keep_their_slots() {
+        let mut table = TwinTable::<usize>::default();
+        let ids: Vec<_> = (0..100_000).map(|number| format!("twin-{number:07}")).collect();
+        let slots: Vec<_> =
+            ids.iter().map(|id| table.find_or_insert(twin_hash(id.as_bytes()), id)).collect();
+        for (id, slot) in ids.iter().zip(slots) {
+            assert_eq!(table.find(twin_hash(id.as_bytes()), id), Some(slot));
+        }
+    }
+}

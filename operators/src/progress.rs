@@ -1,0 +1,100 @@
+//! What one worker knows of how far everything is, and what it is told from outside.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crate::process::model_worker::TwinPage;
+
+/// Frontiers of a process as numbers, for whoever is not an operator. `u64::MAX`: all is done.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Every epoch before this one is processed on all workers.
+    pub processed: AtomicU64,
+    /// Every epoch before this one is committed and handed to the links.
+    pub committed: AtomicU64,
+    /// Epochs closed with data by the sources of this process.
+    pub epochs: AtomicU64,
+    /// Why the engine must end (law P5), once it must.
+    pub halted: OnceLock<String>,
+}
+
+/// Called once with the answer; an operator never waits for who asked.
+pub type Answer<T> = Box<dyn FnOnce(T) + Send>;
+
+/// What is asked of a worker between epochs.
+pub enum Ask {
+    /// The state of a twin as it is now, as JSON.
+    State {
+        /// Number of the model.
+        model: u16,
+        /// The twin's id.
+        id: String,
+        /// Where the answer goes.
+        answer: Answer<Option<Vec<u8>>>,
+    },
+    /// A page of twin ids.
+    Page {
+        /// Number of the model.
+        model: u16,
+        /// The slot to start at.
+        start: u32,
+        /// How many ids at most.
+        limit: usize,
+        /// Where the answer goes.
+        answer: Answer<TwinPage>,
+    },
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::State { .. } => "Ask::State",
+            Self::Page { .. } => "Ask::Page",
+        })
+    }
+}
+
+/// What a worker is told from outside.
+#[derive(Default)]
+pub struct Control {
+    asks: Mutex<VecDeque<Ask>>,
+    ring: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Confirmations are written at once, not after 100 ms (law F2).
+    pub flush: AtomicBool,
+    /// The source gives up its capability: the dataflow ends once all is committed.
+    pub end: AtomicBool,
+}
+
+impl Control {
+    /// Asks; the answer comes when the worker looks between two epochs.
+    pub fn ask(&self, ask: Ask) {
+        self.asks.lock().expect("asks").push_back(ask);
+        if let Some(ring) = self.ring.get() {
+            ring();
+        }
+    }
+
+    pub(crate) fn attach(&self, ring: impl Fn() + Send + Sync + 'static) {
+        let _attached_before = self.ring.set(Box::new(ring)).is_err();
+    }
+
+    pub(crate) fn next_ask(&self) -> Option<Ask> {
+        self.asks.lock().expect("asks").pop_front()
+    }
+
+    pub(crate) fn ends(&self) -> bool {
+        self.end.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("end", &self.end).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,178 @@
+//! From the links of a worker to frames in epochs (laws S1 to S5).
+//!
+//! The operator takes deliveries round robin, stamps them with the open epoch, writes receipts into
+//! the ledger and positions into the epoch's part. Idle or without room it follows the clock, so
+//! that a silent or blocked connection never holds an epoch open.
+//!
+//! Reading order: `source/intake.rs` decides what is taken, this file moves it.
+
+mod intake;
+
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
+
+use timely::{
+    container::{CapacityContainerBuilder, NoopBuilder},
+    dataflow::{
+        Scope, Stream,
+        channels::pact::Exchange,
+        operators::{
+            Capability,
+            generic::{OutputBuilder, builder_rc::OperatorBuilder, operator::Operator},
+            probe::Handle,
+        },
+    },
+    scheduling::Activator,
+};
+
+use self::intake::{Intake, Marks};
+use crate::{frame::Frame, store::EpochPart, worker::WorkerShared};
+
+/// What the source gives to the rest of the graph.
+pub(crate) struct Sourced<'scope> {
+    pub(crate) rows: Stream<'scope, u64, Frame>,
+    /// Positions and delivered marks, to `persist` on the same worker.
+    pub(crate) parts: Stream<'scope, u64, Vec<EpochPart>>,
+    /// Wakes the source; called whenever either frontier moves.
+    pub(crate) activator: Activator,
+}
+
+/// The open epoch's capabilities, one per output.
+struct Held {
+    rows: Capability<u64>,
+    parts: Capability<u64>,
+    news: Capability<u64>,
+}
+
+impl Held {
+    fn epoch(&self) -> u64 {
+        *self.rows.time()
+    }
+
+    fn move_to(&mut self, epoch: u64) {
+        self.rows.downgrade(&epoch);
+        self.parts.downgrade(&epoch);
+        self.news.downgrade(&epoch);
+    }
+}
+
+/// The first process's news go to the first worker of each other process.
+fn other_processes(index: usize, peers: usize, threads: usize) -> impl Iterator<Item = u64> {
+    let own = index / threads * threads;
+    (0..peers).step_by(threads).filter(move |first| *first != own).map(|first| first as u64)
+}
+
+/// Epochs between a frontier and the open epoch.
+fn behind(frontier: &Handle<u64>, epoch: u64) -> u64 {
+    let first = frontier.with_frontier(|frontier| frontier.first().copied());
+    first.map_or(0, |first| epoch.saturating_sub(first))
+}
+
+type Batches<C> = CapacityContainerBuilder<Vec<C>>;
+
+/// Builds the source of one worker.
+pub(crate) fn source<'scope>(
+    scope: Scope<'scope, u64>,
+    shared: &Rc<WorkerShared>,
+    processed: Handle<u64>,
+    committed: Handle<u64>,
+) -> Sourced<'scope> {
+    let (index, peers) = (scope.index(), scope.peers());
+    let mut builder = OperatorBuilder::new("source".to_owned(), scope);
+    let (rows_port, rows) = builder.new_output::<Frame>();
+    let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
+    let (news_port, news) = builder.new_output::<Vec<(u64, u64)>>();
+    let mut rows_port = OutputBuilder::<u64, NoopBuilder<Frame>>::from(rows_port);
+    let mut parts_port = OutputBuilder::<u64, Batches<EpochPart>>::from(parts_port);
+    let mut news_port = OutputBuilder::<u64, Batches<(u64, u64)>>::from(news_port);
+    let address = builder.operator_info().address;
+    let activator = scope.activator_for(address.clone());
+    let again = scope.activator_for(address.clone());
+
+    // Made on the worker's own thread: an activator wakes the thread that made it.
+    let setup = &shared.setup;
+    let bell = scope.worker().sync_activator_for(address.to_vec());
+    setup.clock.attach(scope.worker().sync_activator_for(address.to_vec()));
+    setup.wake.attach(move || {
+        // A worker that has ended needs no wake-up.
+        let _gone = bell.activate().is_err();
+    });
+
+    let shared_here = Rc::clone(shared);
+    builder.build(move |mut capabilities| {
+        let mut next = || capabilities.pop().expect("one capability for each of three outputs");
+        let (news, parts) = (next(), next());
+        let mut held = Some(Held { rows: next(), parts, news });
+        let mut intake = Intake::new(&shared_here);
+        move |_frontiers| {
+            let Some(open) = held.as_mut() else { return };
+            let setup = &shared_here.setup;
+            setup.wake.heard();
+            // Follow the clock first, whether or not there is data or room (law S5).
+            let now = setup.clock.now();
+            if now > open.epoch() {
+                emit(&mut parts_port, &open.parts, intake.finish());
+                open.move_to(now);
+            }
+            if setup.control.ends() && !intake.has_data() {
+                held = None;
+                return;
+            }
+            let epoch = open.epoch();
+            let may_close = behind(&committed, epoch) < setup.limits.uncommitted_epochs_max;
+            let mut output = rows_port.activate();
+            let mut session = output.session_with_builder(&open.rows);
+            let more =
+                intake.fill(epoch, may_close, |mut frame| session.give_container(&mut frame));
+            drop(session);
+            drop(output);
+            match intake.marks() {
+                Marks::None | Marks::Taken => {}
+                Marks::Later(delay) => again.activate_after(delay),
+            }
+            let unprocessed = behind(&processed, epoch);
+            if intake.has_data() && may_close && unprocessed < setup.limits.open_epochs_max {
+                emit(&mut parts_port, &open.parts, intake.finish());
+                let mut output = news_port.activate();
+                let mut session = output.session(&open.news);
+                for other in other_processes(index, peers, setup.threads) {
+                    session.give((other, epoch + 1));
+                }
+                drop(session);
+                drop(output);
+                open.move_to(epoch + 1);
+                setup.progress.epochs.fetch_add(1, Ordering::Relaxed);
+                setup.clock.advance(epoch + 1);
+                if more {
+                    again.activate();
+                }
+            }
+        }
+    });
+
+    let clock = std::sync::Arc::clone(&shared.setup.clock);
+    news.sink(
+        Exchange::new(|news: &(u64, u64)| news.0),
+        "epoch news",
+        move |(input, _frontier)| {
+            input.for_each(|_capability, news| {
+                for (_, epoch) in news.drain(..) {
+                    clock.advance(epoch);
+                }
+            });
+        },
+    );
+    Sourced { rows, parts, activator }
+}
+
+fn emit(
+    port: &mut OutputBuilder<u64, Batches<EpochPart>>,
+    capability: &Capability<u64>,
+    part: EpochPart,
+) {
+    if !part.is_empty() {
+        port.activate().session(capability).give(part);
+    }
+}
+
+/// Delay after which confirmations alone make an epoch (law D6).
+pub(crate) const MARKS_EVERY: Duration = Duration::from_millis(100);

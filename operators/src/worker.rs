@@ -1,0 +1,158 @@
+//! One worker: what it is made of, the graph it builds, the loop it runs.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use timely::{dataflow::operators::probe::Handle, worker::Worker};
+use twinflow_connectors::{
+    link::{Edge, Slot, Wake},
+    message::Clock,
+};
+
+use crate::{
+    clock::EpochClock,
+    dead_letter::DeadLetters,
+    feed::{Feed, Rows, Settled},
+    ledger::Ledger,
+    models::Models,
+    progress::{Control, Progress},
+    recover::Recovered,
+    source::source,
+    store::{EpochPart, EpochStore},
+};
+
+/// Bounds of law S4, for one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Epochs closed and not processed, at which a source fills its epoch instead of closing it.
+    pub open_epochs_max: u64,
+    /// Epochs closed and not committed, at which no epoch is closed.
+    pub uncommitted_epochs_max: u64,
+    /// Bytes of rows that were not processed.
+    pub in_flight_bytes_max: u64,
+    /// Bytes to which an epoch grows that may not be closed.
+    pub epoch_bytes_max: u64,
+}
+
+impl Limits {
+    /// The limits of one of `workers` workers of a generation.
+    pub fn of_worker(workers: usize) -> Self {
+        Self {
+            open_epochs_max: 2,
+            uncommitted_epochs_max: 8,
+            in_flight_bytes_max: (256 << 20) / workers as u64,
+            epoch_bytes_max: 32 << 20,
+        }
+    }
+}
+
+/// A graph over a feed, the same on every worker.
+pub type BuildGraph = dyn for<'s> Fn(Feed<'s, Rows>) -> Settled<'s> + Send + Sync;
+
+/// What a worker is made of.
+#[derive(Clone)]
+pub struct WorkerSetup {
+    /// Its number among all workers of the generation.
+    pub index: usize,
+    /// Workers of this process.
+    pub threads: usize,
+    /// The generation's number (law D6).
+    pub generation: u64,
+    /// The edge of this process.
+    pub edge: Arc<Edge>,
+    /// All slots of the generation, by number.
+    pub slots: Vec<Arc<Slot>>,
+    /// The bell of this worker.
+    pub wake: Arc<Wake>,
+    /// The epoch clock of this process.
+    pub clock: Arc<EpochClock>,
+    /// Time, passed in.
+    pub time: Clock,
+    /// Where epochs become durable.
+    pub store: Arc<dyn EpochStore>,
+    /// The models.
+    pub models: Models,
+    /// What the generation starts from.
+    pub recovered: Arc<Recovered>,
+    /// Written in the first epoch by worker 0: new names.
+    pub first_part: Option<EpochPart>,
+    /// All dead letters of this process.
+    pub dead_letters: Arc<DeadLetters>,
+    /// How far everything is.
+    pub progress: Arc<Progress>,
+    /// What this worker is told from outside.
+    pub control: Arc<Control>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Called when a model's policy is `halt` and it failed (law P5); it need not return.
+    pub on_halt: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl fmt::Debug for WorkerSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerSetup").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// What the operators of one worker share.
+pub(crate) struct WorkerShared {
+    pub(crate) setup: WorkerSetup,
+    pub(crate) ledger: RefCell<Ledger>,
+    /// Probe behind `process`.
+    pub(crate) processed: Handle<u64>,
+    /// Probe behind `send`.
+    pub(crate) committed: Handle<u64>,
+    next_dead_letter: Cell<u64>,
+}
+
+impl WorkerShared {
+    /// Numbers of dead letters: every worker has its own residue, so none is given twice.
+    pub(crate) fn take_dead_letter(&self) -> u64 {
+        let number = self.next_dead_letter.get();
+        self.next_dead_letter.set(number + self.setup.edge.workers as u64);
+        number
+    }
+}
+
+/// Builds the graph on a worker and runs it until [`Control::end`] and everything is committed.
+///
+/// # Panics
+///
+/// A broken invariant; the process's panic hook ends the process (law F1).
+pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
+    let next_dead_letter = Cell::new(setup.dead_letters.newest() + 1 + setup.index as u64);
+    let shared = Rc::new(WorkerShared {
+        setup,
+        ledger: RefCell::default(),
+        processed: Handle::new(),
+        committed: Handle::new(),
+        next_dead_letter,
+    });
+    let first_epoch = shared.setup.clock.now();
+    let activator = worker.dataflow::<u64, _, _>(|scope| {
+        let sourced = source(scope, &shared, shared.processed.clone(), shared.committed.clone());
+        let activator = sourced.activator.clone();
+        build(Feed::new(sourced, &shared));
+        activator
+    });
+    debug_assert!(first_epoch > 0, "epochs are counted from 1");
+    let mut last = [Some(0); 2];
+    while !shared.committed.done() {
+        worker.step_or_park(Some(Duration::from_millis(500)));
+        let now = [&shared.processed, &shared.committed]
+            .map(|probe| probe.with_frontier(|frontier| frontier.first().copied()));
+        if now != last {
+            // Either frontier moved: the next epoch may close, or there is room again.
+            last = now;
+            shared.ledger.borrow_mut().processed(now[0]);
+            let processed = now[0].unwrap_or(u64::MAX);
+            shared.setup.progress.processed.fetch_max(processed, Ordering::AcqRel);
+            activator.activate();
+        }
+    }
+}
