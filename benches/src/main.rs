@@ -1,3 +1,3 @@
-//! Program.
+//! The benchmark harness of twinflow; see README.md beside it.
 
 fn main() {}
