@@ -2,13 +2,23 @@
 
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
+pub mod args;
+pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod data;
 pub mod draw;
+pub mod latency;
+pub mod limit;
+pub mod meter;
 pub mod payload;
 pub mod record;
+pub mod rest;
+pub mod result;
+pub mod system;
 pub mod w1;
+pub mod w2;
+pub mod w3;
 
 /// What went wrong, for a person to read.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

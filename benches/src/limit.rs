@@ -1,0 +1,162 @@
+//! The limit: what a plain loop without an engine does, the floor that every figure is divided by.
+//!
+//! Estimate: one thread pays the function (see [`crate::w1`] and [`crate::w2`]) and one look-up in
+//! a table of its twins. Several threads pay besides it 5 ns to find a record's owner, for the
+//! records of others 4 bytes of position written and read, and reading the record from another
+//! core's cache, 20-40 ns: W2 gains less from a second thread than W1.
+
+mod function;
+mod hand_over;
+mod system;
+
+pub use function::{Counting, Opaque, TwinFunction};
+pub use system::Limit;
+
+use std::collections::HashMap;
+use std::thread;
+
+use crate::Result;
+use crate::check::Check;
+use crate::record::Partition;
+use function::FoldHash;
+
+/// One thread's twins, and what came of their messages.
+struct Worker<F: TwinFunction> {
+    function: F,
+    twins: HashMap<F::Key, F::State, FoldHash>,
+    check: Check,
+}
+
+impl<F: TwinFunction> Worker<F> {
+    /// A worker that has no twins yet.
+    fn new(function: F) -> Self {
+        Self {
+            function,
+            twins: HashMap::default(),
+            check: Check::default(),
+        }
+    }
+
+    /// Handles one record of the twin with `key`.
+    fn handle(&mut self, key: F::Key, id: &[u8], payload: &[u8]) -> Result<()> {
+        let state = self.twins.entry(key).or_default();
+        self.function.apply(state, id, payload, &mut self.check)
+    }
+}
+
+/// One thread, one table, one loop over the records of all partitions.
+pub fn plain_loop<F: TwinFunction>(function: F, partitions: &[Partition]) -> Result<Check> {
+    let mut worker = Worker::new(function);
+    for partition in partitions {
+        for i in 0..partition.len() {
+            let (id, payload) = partition.record(i);
+            worker.handle(F::key(id), id, payload)?;
+        }
+    }
+    Ok(worker.check)
+}
+
+/// One thread a partition; a record of another thread's twin is handed over by its position.
+pub fn threads<F: TwinFunction>(function: F, partitions: &[Partition]) -> Result<Check> {
+    if partitions.len() == 1 {
+        return plain_loop(function, partitions);
+    }
+    let checks = thread::scope(|scope| {
+        let running: Vec<_> = hand_over::desks(partitions)
+            .into_iter()
+            .map(|desk| {
+                let worker = Worker::new(function.clone());
+                scope.spawn(move || desk.run(worker))
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().expect("a limit's thread does not panic"))
+            .collect::<Result<Vec<Check>>>()
+    })?;
+    let mut check = Check::default();
+    checks
+        .into_iter()
+        .for_each(|of_worker| check.merge(of_worker));
+    Ok(check)
+}
+
+/// The same parser over the same records with no state, one thread a partition.
+pub fn parse_only<F: TwinFunction>(function: &F, partitions: &[Partition]) -> Result<()> {
+    thread::scope(|scope| {
+        let running: Vec<_> = partitions
+            .iter()
+            .map(|partition| {
+                scope.spawn(move || {
+                    (0..partition.len()).try_for_each(|i| function.parse(partition.record(i).1))
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("a limit's thread does not panic"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Amount, DataSet, Plan};
+    use crate::draw::Distribution;
+    use crate::payload::Size;
+    use crate::record::Format;
+
+    fn data(format: Format, sources: u64, distribution: Distribution) -> DataSet {
+        DataSet::generate(&Plan {
+            format,
+            size: Size::Small,
+            twins: 1000,
+            distribution,
+            amount: Amount::Total(50_000),
+            sources,
+        })
+    }
+
+    /// The checks of W1 and W2 on one data set, by the plain loop and by threads.
+    fn checks(sources: u64, distribution: Distribution) -> [String; 4] {
+        let w1 = data(Format::Json, sources, distribution);
+        let w2 = data(Format::Opaque, sources, distribution);
+        [
+            plain_loop(Counting::default(), w1.partitions()),
+            threads(Counting::default(), w1.partitions()),
+            plain_loop(Opaque, w2.partitions()),
+            threads(Opaque, w2.partitions()),
+        ]
+        .map(|check| check.unwrap().to_string())
+    }
+
+    #[test]
+    fn the_check_does_not_depend_on_the_number_of_threads() {
+        for distribution in [Distribution::Uniform, Distribution::Zipf] {
+            let [w1, _, w2, _] = checks(1, distribution);
+            for sources in [1, 2, 3] {
+                let expected = [&w1, &w1, &w2, &w2];
+                assert_eq!(checks(sources, distribution).each_ref(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_checks_are_fixed() {
+        let [w1, _, w2, _] = checks(1, Distribution::Uniform);
+        assert_eq!([&*w1, &*w2], ["", ""]);
+    }
+
+    #[test]
+    fn about_one_message_in_forty_alerts() {
+        let [w1, ..] = checks(1, Distribution::Uniform);
+        let alerts: u64 = w1.split_once(':').unwrap().0.parse().unwrap();
+        assert!((1_150..1_300).contains(&alerts), "{alerts}");
+    }
+
+    #[test]
+    fn what_is_not_json_stops_the_limit() {
+        let w2 = data(Format::Opaque, 2, Distribution::Uniform);
+        assert!(parse_only(&Counting::default(), w2.partitions()).is_err());
+    }
+}
