@@ -116,11 +116,7 @@ impl Options {
         if self.twins < sources {
             return Err(format!("{sources} workers need as many twins at least").into());
         }
-        let whole_file = if size == Size::Small {
-            2_000_000
-        } else {
-            1_000_000
-        };
+        let whole_file = if size == Size::Small { 2_000_000 } else { 1_000_000 };
         let amount = match workload {
             "w3" => {
                 let messages = self.messages.unwrap_or(self.paced_rate() * 5);
@@ -129,20 +125,9 @@ impl Options {
             "rest" => Amount::Total(self.messages.unwrap_or(50_000)),
             _ => Amount::Total(self.messages.unwrap_or(whole_file)),
         };
-        let format = if workload == "w2" {
-            Format::Opaque
-        } else {
-            Format::Json
-        };
+        let format = if workload == "w2" { Format::Opaque } else { Format::Json };
         let distribution = self.dist;
-        Ok(Plan {
-            format,
-            size,
-            twins: self.twins,
-            distribution,
-            amount,
-            sources,
-        })
+        Ok(Plan { format, size, twins: self.twins, distribution, amount, sources })
     }
 }
 
@@ -162,19 +147,14 @@ mod tests {
     fn the_line_of_the_specification_is_understood() {
         let line = "w1 --workers 2 --twins 1000 --bytes 500 --dist zipf --durable every-second";
         let plan = options(line).plan("w1").unwrap();
-        assert_eq!(
-            (plan.sources, plan.twins, plan.size),
-            (2, 1000, Size::Large)
-        );
+        assert_eq!((plan.sources, plan.twins, plan.size), (2, 1000, Size::Large));
         assert_eq!(plan.amount, Amount::Total(1_000_000));
         assert_eq!(options(line).durable, Durable::EverySecond);
     }
 
     #[test]
     fn a_paced_run_takes_as_many_of_each_source() {
-        let plan = options("w3 --workers 2 --rate 1000 --messages 3001")
-            .plan("w3")
-            .unwrap();
+        let plan = options("w3 --workers 2 --rate 1000 --messages 3001").plan("w3").unwrap();
         assert_eq!(plan.amount, Amount::OfEachSource(1500));
     }
 
@@ -182,9 +162,6 @@ mod tests {
     fn what_cannot_be_run_is_said() {
         let error = |line| options(line).plan("w1").unwrap_err().to_string();
         assert_eq!(error("w1 --bytes 7"), "--bytes is 100 or 500");
-        assert_eq!(
-            error("w1 --workers 2 --twins 1"),
-            "2 workers need as many twins at least"
-        );
+        assert_eq!(error("w1 --workers 2 --twins 1"), "2 workers need as many twins at least");
     }
 }

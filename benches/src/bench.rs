@@ -148,17 +148,9 @@ fn latency(options: &Options) -> Result<Summary> {
     let mut session = Session::new(options, "w3")?;
     let rate = options.paced_rate();
     for number in 1..=options.runs {
-        eprintln!(
-            "run {number} of {}: {} messages at {rate} a second",
-            options.runs,
-            data.len()
-        );
+        eprintln!("run {number} of {}: {} messages at {rate} a second", options.runs, data.len());
         let floor = measure_floor();
-        session.report(
-            "wake-floor",
-            &floor,
-            "there and back between two parked threads",
-        );
+        session.report("wake-floor", &floor, "there and back between two parked threads");
         session.floors.extend(figures(&floor));
         for (i, system) in systems.iter().enumerate() {
             let run = system.latency(&data, rate)?;
@@ -178,12 +170,7 @@ fn measure_floor() -> Measured {
     let meter = crate::meter::Meter::start();
     let latency = w3::wake_floor(FLOOR_SAMPLES);
     let usage = meter.stop();
-    Measured {
-        usage,
-        messages: latency.len(),
-        check: None,
-        latency: Some(latency),
-    }
+    Measured { usage, messages: latency.len(), check: None, latency: Some(latency) }
 }
 
 /// REST: the limit is the bare handler, and what is beneath the engine's latencies.
@@ -219,12 +206,7 @@ fn request(
 ) -> Result<Measured> {
     let server = system.serve(usize::try_from(options.workers)?)?;
     let records = &data.partitions()[0];
-    load(&Load {
-        address: server.address(),
-        records,
-        connections,
-        rate: options.rate,
-    })
+    load(&Load { address: server.address(), records, connections, rate: options.rate })
 }
 
 /// The quoted latencies of a run.

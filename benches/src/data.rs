@@ -59,11 +59,13 @@ impl DataSet {
                     })
                 })
                 .collect();
-            makers
-                .into_iter()
-                .map(|maker| maker.join().expect("a maker does not panic"))
-                .collect()
+            makers.into_iter().map(|maker| maker.join().expect("a maker does not panic")).collect()
         });
+        Self { partitions }
+    }
+
+    /// The records of these partitions.
+    pub fn of(partitions: Vec<Partition>) -> Self {
         Self { partitions }
     }
 
@@ -100,9 +102,7 @@ impl DataSet {
             return Err(format!("fewer than {records} records for a source").into());
         }
         let partition = |buffer| Partition::new(Bytes::from(buffer), layout);
-        Ok(Self {
-            partitions: buffers.into_iter().map(partition).collect(),
-        })
+        Ok(Self { partitions: buffers.into_iter().map(partition).collect() })
     }
 
     /// The partitions, one a source.
@@ -209,22 +209,12 @@ mod tests {
     #[test]
     fn a_file_gives_what_was_generated() {
         for format in [Format::Json, Format::Opaque] {
-            for amount in [
-                Amount::Total(5000),
-                Amount::Total(700),
-                Amount::OfEachSource(900),
-            ] {
-                let plan = Plan {
-                    format,
-                    amount,
-                    ..PLAN
-                };
+            for amount in [Amount::Total(5000), Amount::Total(700), Amount::OfEachSource(900)] {
+                let plan = Plan { format, amount, ..PLAN };
                 let mut file = tempfile::NamedTempFile::new().unwrap();
                 file.write_all(&file_of(plan)).unwrap();
-                let (made, read) = (
-                    DataSet::generate(&plan),
-                    DataSet::read(file.path(), &plan).unwrap(),
-                );
+                let (made, read) =
+                    (DataSet::generate(&plan), DataSet::read(file.path(), &plan).unwrap());
                 for (a, b) in made.partitions().iter().zip(read.partitions()) {
                     assert_eq!(a.len(), b.len());
                     assert!((0..a.len()).all(|i| a.record(i) == b.record(i)));
@@ -238,25 +228,15 @@ mod tests {
         let mut bytes = file_of(PLAN);
         bytes[114 * 3 + 12] = b' ';
         let error = DataSet::split(&bytes, &PLAN).unwrap_err().to_string();
-        assert!(
-            error.starts_with("record 3 is not `twin-NNNNNNN`"),
-            "{error}"
-        );
-        let error = DataSet::split(&bytes[..200], &PLAN)
-            .unwrap_err()
-            .to_string();
+        assert!(error.starts_with("record 3 is not `twin-NNNNNNN`"), "{error}");
+        let error = DataSet::split(&bytes[..200], &PLAN).unwrap_err().to_string();
         assert!(error.starts_with("record 1 is not"), "{error}");
     }
 
     #[test]
     fn a_file_too_short_for_a_paced_run_says_so() {
-        let plan = Plan {
-            amount: Amount::OfEachSource(4000),
-            ..PLAN
-        };
-        let error = DataSet::split(&file_of(PLAN), &plan)
-            .unwrap_err()
-            .to_string();
+        let plan = Plan { amount: Amount::OfEachSource(4000), ..PLAN };
+        let error = DataSet::split(&file_of(PLAN), &plan).unwrap_err().to_string();
         assert_eq!(error, "fewer than 4000 records for a source");
     }
 }

@@ -58,10 +58,7 @@ pub struct TwinPicker {
 impl TwinPicker {
     /// A picker over `twins` twins, of which there must be one at least and `SCATTER` at most.
     pub fn new(twins: u64, distribution: Distribution) -> Self {
-        assert!(
-            (1..SCATTER).contains(&twins),
-            "between 1 and {SCATTER} twins"
-        );
+        assert!((1..SCATTER).contains(&twins), "between 1 and {SCATTER} twins");
         let mut sum = 0.0;
         let mut sums = Vec::new();
         if distribution == Distribution::Zipf {
@@ -141,9 +138,6 @@ mod tests {
         for i in 0..100_000 {
             counts[picker.pick(Draws::new(42).at(i)) as usize] += 1;
         }
-        assert!(
-            counts.iter().all(|count| (9_500..10_500).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
     }
 }

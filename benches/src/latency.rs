@@ -33,9 +33,7 @@ impl Histogram {
 
     /// Takes in what another thread has recorded.
     pub fn merge(&mut self, other: &Self) {
-        self.counts
-            .add(&other.counts)
-            .expect("all histograms have the same bounds");
+        self.counts.add(&other.counts).expect("all histograms have the same bounds");
     }
 
     /// How many latencies were recorded.

@@ -36,10 +36,7 @@ impl Meter {
         if let Err(error) = fs::write("/proc/self/clear_refs", "5") {
             eprintln!("the memory peak counts from the start of the process: {error}");
         }
-        Self {
-            cpu: cpu_seconds(),
-            start: clock::now(),
-        }
+        Self { cpu: cpu_seconds(), start: clock::now() }
     }
 
     /// When the meter was started.
@@ -50,20 +47,13 @@ impl Meter {
     /// What was used since the start.
     pub fn stop(self) -> Usage {
         let seconds = clock::seconds_since(self.start);
-        Usage {
-            seconds,
-            cpu_s: cpu_seconds() - self.cpu,
-            peak_rss_mb: peak_rss_mb(),
-        }
+        Usage { seconds, cpu_s: cpu_seconds() - self.cpu, peak_rss_mb: peak_rss_mb() }
     }
 }
 
 /// User and system time of this process so far, nought where there is no `/proc`.
 fn cpu_seconds() -> f64 {
-    fs::read_to_string("/proc/self/stat")
-        .ok()
-        .and_then(|stat| cpu_of(&stat))
-        .unwrap_or(0.0)
+    fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_of(&stat)).unwrap_or(0.0)
 }
 
 /// Fields 14 and 15 of `stat`, counted behind the program's name, which may hold spaces.
@@ -76,17 +66,12 @@ fn cpu_of(stat: &str) -> Option<f64> {
 
 /// The peak of memory in millions of bytes, nought where there is no `/proc`.
 fn peak_rss_mb() -> f64 {
-    fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|text| peak_of(&text))
-        .unwrap_or(0.0)
+    fs::read_to_string("/proc/self/status").ok().and_then(|text| peak_of(&text)).unwrap_or(0.0)
 }
 
 /// The line `VmHWM:  1234 kB`, whose unit is 1,024 bytes.
 fn peak_of(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? * 1024.0 / 1e6)
 }
 

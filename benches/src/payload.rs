@@ -66,9 +66,7 @@ pub fn write_json(out: &mut Vec<u8>, seq: u64, draw: u64, size: Size) {
     let end = start + size.bytes() - 2;
     let shift = index(more.at(3), FILLER.len());
     let text = FILLER.iter().cycle().skip(shift);
-    let room = end
-        .checked_sub(out.len())
-        .expect("the fields fit the smallest payload");
+    let room = end.checked_sub(out.len()).expect("the fields fit the smallest payload");
     out.extend(text.take(room));
     out.extend_from_slice(br#""}"#);
 }
@@ -124,8 +122,7 @@ fn index(draw: u64, len: usize) -> usize {
 
 /// Appends formatted text.
 fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("writing to memory does not fail");
+    out.write_fmt(text).expect("writing to memory does not fail");
 }
 
 #[cfg(test)]

@@ -30,21 +30,13 @@ impl Format {
             Self::Json => ("twin-".len() + ID_DIGITS, 1, 1),
             Self::Opaque => (size_of::<u64>(), 0, 0),
         };
-        Layout {
-            id,
-            gap,
-            payload: size.bytes(),
-            tail,
-        }
+        Layout { id, gap, payload: size.bytes(), tail }
     }
 
     /// The twin number in the id of a record.
     pub fn twin(self, id: &[u8]) -> Option<u64> {
         match self {
-            Self::Json => std::str::from_utf8(id.strip_prefix(b"twin-")?)
-                .ok()?
-                .parse()
-                .ok(),
+            Self::Json => std::str::from_utf8(id.strip_prefix(b"twin-")?).ok()?.parse().ok(),
             Self::Opaque => Some(u64::from_le_bytes(id.try_into().ok()?)),
         }
     }
@@ -102,10 +94,7 @@ pub struct Records {
 impl Records {
     /// The records of the data set whose twins `picker` chooses.
     pub fn new(picker: TwinPicker) -> Self {
-        Self {
-            picker,
-            draws: Draws::new(SEED),
-        }
+        Self { picker, draws: Draws::new(SEED) }
     }
 
     /// The twin of record `seq`.
@@ -173,18 +162,12 @@ impl Partition {
     /// The first `records` records, or all there are.
     pub fn first(&self, records: usize) -> Self {
         let end = self.bytes.len().min(records * self.layout.stride());
-        Self {
-            bytes: self.bytes.slice(..end),
-            layout: self.layout,
-        }
+        Self { bytes: self.bytes.slice(..end), layout: self.layout }
     }
 
     /// The same W2 records with the twin number as 16 hex digits, for an engine whose ids are text.
     pub fn with_hex_ids(&self) -> Self {
-        let layout = Layout {
-            id: 16,
-            ..self.layout
-        };
+        let layout = Layout { id: 16, ..self.layout };
         let mut bytes = Vec::with_capacity(self.len() * layout.stride());
         for i in 0..self.len() {
             let (id, payload) = self.record(i);

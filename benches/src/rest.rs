@@ -20,12 +20,13 @@ mod tests {
     use crate::data::{Amount, DataSet, Plan};
     use crate::draw::Distribution;
     use crate::payload::Size;
-    use crate::record::Format;
+    use crate::record::{Format, Partition};
     use crate::system::Server;
+    use bytes::Bytes;
 
-    fn data(format: Format) -> DataSet {
+    fn data() -> DataSet {
         DataSet::generate(&Plan {
-            format,
+            format: Format::Json,
             size: Size::Small,
             twins: 100,
             distribution: Distribution::Uniform,
@@ -34,11 +35,11 @@ mod tests {
         })
     }
 
-    fn run(format: Format, rate: Option<u64>) -> crate::Result<crate::system::Measured> {
+    fn run(data: &DataSet, rate: Option<u64>) -> crate::Result<crate::system::Measured> {
         let server = BareServer::start(1).unwrap();
         load(&Load {
             address: server.address(),
-            records: &data(format).partitions()[0],
+            records: &data.partitions()[0],
             connections: 3,
             rate,
         })
@@ -46,20 +47,23 @@ mod tests {
 
     #[test]
     fn every_request_is_answered_in_a_closed_loop() {
-        let run = run(Format::Json, None).unwrap();
+        let run = run(&data(), None).unwrap();
         assert_eq!(run.latency.unwrap().len(), 500);
     }
 
     #[test]
     fn every_request_is_answered_at_a_rate() {
-        let run = run(Format::Json, Some(5_000)).unwrap();
+        let run = run(&data(), Some(5_000)).unwrap();
         assert_eq!(run.latency.unwrap().len(), 500);
         assert!(run.usage.seconds > 0.099);
     }
 
     #[test]
     fn a_refused_message_fails_the_run() {
-        let error = run(Format::Opaque, None).unwrap_err().to_string();
+        let records = Bytes::from(format!("twin-0000000\t{:100}\n", "{"));
+        let layout = Format::Json.layout(Size::Small);
+        let data = DataSet::of(vec![Partition::new(records, layout)]);
+        let error = run(&data, None).unwrap_err().to_string();
         assert_eq!(error, "a message was answered with 400 Bad Request");
     }
 }

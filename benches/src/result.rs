@@ -68,10 +68,7 @@ impl ResultLine {
 
     /// The line with something said at its end.
     pub fn with_note(self, note: impl Into<String>) -> Self {
-        Self {
-            note: note.into(),
-            ..self
-        }
+        Self { note: note.into(), ..self }
     }
 
     /// Prints it, as JSON or for a person.
@@ -169,16 +166,8 @@ impl Summary {
             println!("{text}");
             return;
         }
-        let pairs = text
-            .trim_matches(['{', '}'])
-            .replace('"', "")
-            .replace(':', " ");
-        println!(
-            "{}",
-            pairs
-                .replace("summary true,", "summary: ")
-                .replace(',', ", ")
-        );
+        let pairs = text.trim_matches(['{', '}']).replace('"', "").replace(':', " ");
+        println!("{}", pairs.replace("summary true,", "summary: ").replace(',', ", "));
     }
 }
 
@@ -249,26 +238,17 @@ fn to_json(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("a result line has no maps with odd keys")
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn whole<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(value.round() as u64)
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn three_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value * 1e3).round() / 1e3)
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn six_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value * 1e6).round() / 1e6)
 }
@@ -284,11 +264,7 @@ mod tests {
         let mut check = Check::default();
         check.add(255);
         let run = Measured {
-            usage: Usage {
-                seconds: 0.5,
-                cpu_s: 0.49,
-                peak_rss_mb: 230.4,
-            },
+            usage: Usage { seconds: 0.5, cpu_s: 0.49, peak_rss_mb: 230.4 },
             messages: 1_000_000,
             check: Some(check),
             latency: None,
@@ -315,20 +291,12 @@ mod tests {
 
     #[test]
     fn latencies_and_their_floor_stand_side_by_side() {
-        let latency = Latency {
-            p50_us: 1.0,
-            p99_us: 2.0,
-            p999_us: 3.0,
-            max_us: 4.0,
-        };
+        let latency = Latency { p50_us: 1.0, p99_us: 2.0, p999_us: 3.0, max_us: 4.0 };
         let mut summary = Summary::new("w3", 1, 1000);
         summary.latency = median_latency(&[latency]);
         summary.floor = Some(latency.into());
         let text = to_json(&summary);
-        assert!(
-            text.contains(r#""p999_us":3.0,"max_us":4.0,"floor_p50_us":1.0"#),
-            "{text}"
-        );
+        assert!(text.contains(r#""p999_us":3.0,"max_us":4.0,"floor_p50_us":1.0"#), "{text}");
     }
 
     #[test]

@@ -151,10 +151,8 @@ mod tests {
     fn an_alert_comes_when_the_value_turns_and_not_while_it_stays() {
         let mut state = State::default();
         let values = [10.0, 195.0, 195.01, 200.0, 100.0, 199.99];
-        let alerts: Vec<bool> = values
-            .iter()
-            .map(|v| state.apply(&reading(1, *v)).is_some())
-            .collect();
+        let alerts: Vec<bool> =
+            values.iter().map(|v| state.apply(&reading(1, *v)).is_some()).collect();
         assert_eq!(alerts, [false, false, true, false, false, true]);
     }
 
@@ -165,10 +163,7 @@ mod tests {
             assert_eq!(state.apply(&reading(ts, value)), None);
         }
         let mut text = Vec::new();
-        state
-            .apply(&reading(9, 199.5))
-            .unwrap()
-            .write(b"twin-0000042", &mut text);
+        state.apply(&reading(9, 199.5)).unwrap().write(b"twin-0000042", &mut text);
         let expected = concat!(
             r#"{"twin":"twin-0000042","ts":9,"n":3,"centi":19950,"mean_u":103250000,"#,
             r#""sd_m":77295,"min_c":1025,"max_c":19950,"alerts":1}"#
@@ -180,10 +175,7 @@ mod tests {
     fn any_json_will_do() {
         let text = r#" {"x":[1,{"y":null}], "unit":"\u0043\n", "value":1e2, "ts":-3} "#;
         let reading: Reading<'_> = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            (reading.ts, reading.value, &*reading.unit),
-            (-3, 100.0, "C\n")
-        );
+        assert_eq!((reading.ts, reading.value, &*reading.unit), (-3, 100.0, "C\n"));
         assert!(serde_json::from_str::<Reading<'_>>(r#"{"ts":1}"#).is_err());
     }
 }

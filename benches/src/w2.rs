@@ -32,9 +32,7 @@ mod tests {
     #[test]
     fn the_first_and_every_tenth_after_it_give_an_output() {
         let mut state = State::default();
-        let outputs: Vec<u64> = (1..=21)
-            .filter(|_| state.apply(7, b"x").is_some())
-            .collect();
+        let outputs: Vec<u64> = (1..=21).filter(|_| state.apply(7, b"x").is_some()).collect();
         assert_eq!(outputs, [1, 11, 21]);
     }
 

@@ -27,12 +27,7 @@ pub struct Pace {
 impl Pace {
     /// The pace of `source` among `sources` that together make `rate` messages a second.
     pub fn new(start: Instant, rate: u64, source: usize, sources: usize) -> Self {
-        Self {
-            start,
-            rate: rate as f64,
-            source: source as u64,
-            sources: sources as u64,
-        }
+        Self { start, rate: rate as f64, source: source as u64, sources: sources as u64 }
     }
 
     /// When message `j` of this source is due, whether or not the system keeps up.
@@ -57,12 +52,8 @@ pub fn wake_floor(samples: u32) -> Histogram {
         for sample in 0..samples {
             thread::sleep(REST);
             let sent = clock::now();
-            there
-                .send(sample)
-                .expect("the other thread waits for values");
-            let returned = returns
-                .recv()
-                .expect("the other thread sends each value back");
+            there.send(sample).expect("the other thread waits for values");
+            let returned = returns.recv().expect("the other thread sends each value back");
             histogram.record(clock::now() - sent);
             assert_eq!(returned, sample, "values come back in order");
         }
@@ -79,10 +70,7 @@ mod tests {
     fn sources_share_the_rate_and_are_due_in_turn() {
         let start = clock::now();
         let due = |source, j| (Pace::new(start, 1000, source, 2).due(j) - start).as_micros();
-        assert_eq!(
-            [due(0, 0), due(1, 0), due(0, 1), due(1, 1)],
-            [0, 1000, 2000, 3000]
-        );
+        assert_eq!([due(0, 0), due(1, 0), due(0, 1), due(1, 1)], [0, 1000, 2000, 3000]);
         assert_eq!(due(0, 1_000_000), 2_000_000_000);
     }
 

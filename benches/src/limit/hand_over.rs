@@ -3,7 +3,7 @@
 //! Estimate: a batch of 1,024 positions is 4 KiB and one send, 100-300 ns, so a fraction of a
 //! nanosecond a record; the channel holds at most the positions of a whole data set, 8 MB.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::function::owner;
 use super::{TwinFunction, Worker};
@@ -24,41 +24,31 @@ struct Batch {
 pub(super) struct Desk<'d> {
     me: usize,
     partitions: &'d [Partition],
-    outboxes: Vec<Sender<Batch>>,
+    outboxes: Vec<SyncSender<Batch>>,
     inbox: Receiver<Batch>,
 }
 
 /// A desk for each partition, each with a way to all others.
 pub(super) fn desks(partitions: &[Partition]) -> Vec<Desk<'_>> {
-    // Unbounded, as two threads that wait for room at each other would stay so; the bound is
-    // the data set itself.
-    let (outboxes, inboxes): (Vec<_>, Vec<_>) = partitions.iter().map(|_| channel()).unzip();
-    let desk = |(me, inbox)| Desk {
-        me,
-        partitions,
-        outboxes: outboxes.clone(),
-        inbox,
-    };
+    // Room for all there is: two threads that wait for room at each other would stay so.
+    let batches: usize = partitions.iter().map(|partition| partition.len() / BATCH + 1).sum();
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) =
+        partitions.iter().map(|_| sync_channel(batches)).unzip();
+    let desk = |(me, inbox)| Desk { me, partitions, outboxes: outboxes.clone(), inbox };
     inboxes.into_iter().enumerate().map(desk).collect()
 }
 
-impl Desk<'_> {
+impl<'d> Desk<'d> {
     /// Reads the own partition, keeps what is its own, hands over the rest, takes what comes.
-    pub(super) fn run<F: TwinFunction>(self, mut worker: Worker<F>) -> Result<Check> {
-        let Self {
-            me,
-            partitions,
-            outboxes,
-            inbox,
-        } = self;
+    pub(super) fn run<F: TwinFunction>(self, mut worker: Worker<'d, F>) -> Result<Check> {
+        let Self { me, partitions, outboxes, inbox } = self;
         let mut open: Vec<Vec<u32>> = outboxes.iter().map(|_| new_batch()).collect();
         let mine = &partitions[me];
         for i in 0..mine.len() {
-            let (id, payload) = mine.record(i);
-            let key = F::key(id);
-            let owner = owner(key, outboxes.len());
+            let record = mine.record(i);
+            let owner = owner(F::key(record.0), outboxes.len());
             if owner == me {
-                worker.handle(key, id, payload)?;
+                worker.handle(record)?;
             } else {
                 open[owner].push(u32::try_from(i).expect("fewer than 2^32 records"));
                 if open[owner].len() == BATCH {
@@ -80,7 +70,7 @@ impl Desk<'_> {
         for batch in inbox {
             take(&mut worker, partitions, &batch)?;
         }
-        Ok(worker.check)
+        Ok(worker.finish())
     }
 }
 
@@ -90,23 +80,19 @@ fn new_batch() -> Vec<u32> {
 }
 
 /// Sends a batch. A receiver that is gone has failed and reports it, so its records are not missed.
-fn hand_over(outbox: &Sender<Batch>, partition: usize, positions: Vec<u32>) {
-    drop(outbox.send(Batch {
-        partition,
-        positions,
-    }));
+fn hand_over(outbox: &SyncSender<Batch>, partition: usize, positions: Vec<u32>) {
+    drop(outbox.send(Batch { partition, positions }));
 }
 
 /// Handles the records of a batch.
-fn take<F: TwinFunction>(
-    worker: &mut Worker<F>,
-    partitions: &[Partition],
+fn take<'d, F: TwinFunction>(
+    worker: &mut Worker<'d, F>,
+    partitions: &'d [Partition],
     batch: &Batch,
 ) -> Result<()> {
     let partition = &partitions[batch.partition];
     for position in &batch.positions {
-        let (id, payload) = partition.record(*position as usize);
-        worker.handle(F::key(id), id, payload)?;
+        worker.handle(partition.record(*position as usize))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use super::{Counting, Opaque, TwinFunction, Worker, threads};
+use super::{Counting, Opaque, Worker, threads};
 use crate::check::Check;
 use crate::clock;
 use crate::data::DataSet;
@@ -32,12 +32,7 @@ impl System for Limit {
             Workload::W2 => threads(Opaque, data.partitions()),
         }?;
         let usage = meter.stop();
-        Ok(Measured {
-            usage,
-            messages: data.len() as u64,
-            check: Some(check),
-            latency: None,
-        })
+        Ok(Measured { usage, messages: data.len() as u64, check: Some(check), latency: None })
     }
 
     fn latency(&self, data: &DataSet, rate: u64) -> Result<Measured> {
@@ -90,14 +85,9 @@ impl Limit {
     /// as long is no limit.
     pub fn parse_only(data: &DataSet) -> Result<Measured> {
         let meter = Meter::start();
-        limit::parse_only(&Counting::default(), data.partitions())?;
+        limit::parse_only::<Counting>(data.partitions())?;
         let usage = meter.stop();
-        Ok(Measured {
-            usage,
-            messages: data.len() as u64,
-            check: None,
-            latency: None,
-        })
+        Ok(Measured { usage, messages: data.len() as u64, check: None, latency: None })
     }
 }
 
@@ -109,12 +99,12 @@ fn paced_loop(partition: &Partition, pace: Pace) -> Result<(Check, Histogram)> {
     for i in 0..partition.len() {
         let due = pace.due(i);
         clock::nap_until(due, now);
-        let (id, payload) = partition.record(i);
-        worker.handle(Counting::key(id), id, payload)?;
+        worker.handle(partition.record(i))?;
+        worker.flush();
         now = clock::now();
         latency.record(now.saturating_duration_since(due));
     }
-    Ok((worker.check, latency))
+    Ok((worker.finish(), latency))
 }
 
 #[cfg(test)]
@@ -136,10 +126,7 @@ mod tests {
             sources: 2,
         });
         let run = Limit.latency(&data, 20_000).unwrap();
-        assert_eq!(
-            run.check,
-            Some(Limit::expected(Workload::W1, &data).unwrap())
-        );
+        assert_eq!(run.check, Some(Limit::expected(Workload::W1, &data).unwrap()));
         assert_eq!(run.latency.unwrap().len(), 2000);
         assert!(run.usage.seconds > 0.0999);
     }

@@ -14,7 +14,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::MODEL;
 use crate::latency::Histogram;
@@ -49,15 +49,14 @@ pub fn load(load: &Load<'_>) -> Result<Measured> {
         .enable_all()
         .build()?;
     let senders = connect(&runtime, load)?;
+    // Room for all its turns: a connection that is behind does not hold up the others.
+    let room = load.records.len() / load.connections + 1;
     let meter = Meter::start();
     let (turns, tasks): (Vec<_>, Vec<_>) = senders
         .into_iter()
         .map(|sender| {
-            let (turn, turns) = unbounded_channel();
-            (
-                turn,
-                runtime.spawn(send(sender, load.address, load.records.clone(), turns)),
-            )
+            let (turn, turns) = channel(room);
+            (turn, runtime.spawn(send(sender, load.address, load.records.clone(), turns)))
         })
         .unzip();
     thread::scope(|scope| {
@@ -68,12 +67,7 @@ pub fn load(load: &Load<'_>) -> Result<Measured> {
         latency.merge(&runtime.block_on(task)??);
     }
     let usage = meter.stop();
-    Ok(Measured {
-        usage,
-        messages: latency.len(),
-        check: None,
-        latency: Some(latency),
-    })
+    Ok(Measured { usage, messages: latency.len(), check: None, latency: Some(latency) })
 }
 
 /// Opens all connections before the clock starts.
@@ -95,16 +89,15 @@ fn connect(runtime: &Runtime, load: &Load<'_>) -> Result<Vec<SendRequest<Full<By
     })
 }
 
-/// Gives the connections their requests in turn, at once or when they are due. The channels hold
-/// at most as many turns as there are records.
-fn hand_out(load: &Load<'_>, start: Instant, turns: Vec<UnboundedSender<Turn>>) {
+/// Gives the connections their requests in turn, at once or when they are due.
+fn hand_out(load: &Load<'_>, start: Instant, turns: Vec<Sender<Turn>>) {
     let mut now = start;
     for (i, turn) in (0..load.records.len()).zip(turns.iter().cycle()) {
         let due = load.rate.map(|rate| Pace::new(start, rate, 0, 1).due(i));
         if let Some(due) = due {
             now = clock::nap_until(due, now);
         }
-        if turn.send((i, due)).is_err() {
+        if turn.try_send((i, due)).is_err() {
             // That connection has failed and says why when it is joined.
             return;
         }
@@ -116,7 +109,7 @@ async fn send(
     mut sender: SendRequest<Full<Bytes>>,
     host: SocketAddr,
     records: Partition,
-    mut turns: UnboundedReceiver<Turn>,
+    mut turns: Receiver<Turn>,
 ) -> Result<Histogram> {
     let host = host.to_string();
     let mut latency = Histogram::default();
