@@ -14,17 +14,17 @@ use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency}
 use crate::system::{Measured, System, Workload};
 use crate::{clock, w3};
 
-/// How many values the wake floor is measured with.
-const FLOOR_SAMPLES: u32 = 5_000;
+/// How many values the wake floor is measured with, if the run has as many messages.
+const FLOOR_SAMPLES: usize = 5_000;
 
 /// Runs what the command line asks for; the verdict says whether its figures count.
 pub fn run(bench: &Bench) -> Result<Verdict> {
     clock::sharpen_naps();
     let summary = match bench {
-        Bench::W1(options) => throughput("w1", Workload::W1, options)?,
-        Bench::W2(options) => throughput("w2", Workload::W2, options)?,
-        Bench::W3(options) => latency(options)?,
-        Bench::Rest(options) => rest(options)?,
+        Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options)?)?,
+        Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options)?)?,
+        Bench::W3(options) => latency(options, &systems(options)?)?,
+        Bench::Rest(options) => rest(options, &systems(options)?)?,
     };
     Ok(summary.check)
 }
@@ -99,8 +99,12 @@ impl<'o> Session<'o> {
 }
 
 /// W1 and W2: systems run in turn over the same records.
-fn throughput(name: &'static str, workload: Workload, options: &Options) -> Result<Summary> {
-    let systems = systems(options)?;
+fn throughput(
+    name: &'static str,
+    workload: Workload,
+    options: &Options,
+    systems: &[Box<dyn System>],
+) -> Result<Summary> {
     let data = options.data_set(name)?;
     eprintln!("{} messages; expecting what one thread gives", data.len());
     let expected = Limit::expected(workload, &data)?;
@@ -115,7 +119,7 @@ fn throughput(name: &'static str, workload: Workload, options: &Options) -> Resu
             session.report("parse-only", parsed, "");
             parse_rates.push(parsed.rate());
         }
-        for system in &systems {
+        for system in systems {
             let run = system.throughput(workload, &data)?;
             session.count(&**system, &run, Some(expected), "");
         }
@@ -134,6 +138,7 @@ fn throughput(name: &'static str, workload: Workload, options: &Options) -> Resu
 fn judge_limit(session: &mut Session<'_>, parse_rates: &[f64]) {
     if let (Some(parse), Some(limit)) = (median(parse_rates), median(&session.limit_rates))
         && limit * 2.0 < parse
+        && session.summary.check == Verdict::Ok
     {
         eprintln!("the limit is slower than twice its parse-only line: these figures are void");
         session.summary.check = Verdict::Void;
@@ -141,15 +146,14 @@ fn judge_limit(session: &mut Session<'_>, parse_rates: &[f64]) {
 }
 
 /// W3: each run has its own wake floor beside it.
-fn latency(options: &Options) -> Result<Summary> {
-    let systems = systems(options)?;
+fn latency(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
     let data = options.data_set("w3")?;
     let expected = Limit::expected(Workload::W1, &data)?;
     let mut session = Session::new(options, "w3")?;
     let rate = options.paced_rate();
     for number in 1..=options.runs {
         eprintln!("run {number} of {}: {} messages at {rate} a second", options.runs, data.len());
-        let floor = measure_floor();
+        let floor = measure_floor(data.len().min(FLOOR_SAMPLES));
         session.report("wake-floor", &floor, "there and back between two parked threads");
         session.floors.extend(figures(&floor));
         for (i, system) in systems.iter().enumerate() {
@@ -166,16 +170,15 @@ fn latency(options: &Options) -> Result<Summary> {
 }
 
 /// The wake floor as a run.
-fn measure_floor() -> Measured {
+fn measure_floor(samples: usize) -> Measured {
     let meter = crate::meter::Meter::start();
-    let latency = w3::wake_floor(FLOOR_SAMPLES);
+    let latency = w3::wake_floor(samples);
     let usage = meter.stop();
     Measured { usage, messages: latency.len(), check: None, latency: Some(latency) }
 }
 
 /// REST: the limit is the bare handler, and what is beneath the engine's latencies.
-fn rest(options: &Options) -> Result<Summary> {
-    let systems = systems(options)?;
+fn rest(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
     let data = options.data_set("rest")?;
     let connections = usize::try_from(options.connections)?;
     let mut session = Session::new(options, "rest")?;
@@ -212,4 +215,83 @@ fn request(
 /// The quoted latencies of a run.
 fn figures(run: &Measured) -> Option<Latency> {
     run.latency.as_ref().map(crate::latency::Histogram::figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Args;
+    use crate::system::Server;
+    use clap::Parser;
+
+    /// A second system: the limit under another name, and in W2 with a check of its own.
+    struct Other;
+
+    impl System for Other {
+        fn name(&self) -> &'static str {
+            "other"
+        }
+
+        fn throughput(&self, workload: Workload, data: &DataSet) -> Result<Measured> {
+            let mut run = Limit.throughput(workload, data)?;
+            if let (Workload::W2, Some(check)) = (workload, &mut run.check) {
+                check.add(1);
+            }
+            Ok(run)
+        }
+
+        fn latency(&self, data: &DataSet, rate: u64) -> Result<Measured> {
+            Limit.latency(data, rate)
+        }
+
+        fn serve(&self, workers: usize) -> Result<Box<dyn Server>> {
+            Limit.serve(workers)
+        }
+    }
+
+    fn options(line: &str) -> Options {
+        let line = format!("twinflow-bench w1 --twins 10 --runs 2 --json {line}");
+        match Args::try_parse_from(line.split_whitespace()).unwrap().bench {
+            Bench::W1(options) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn both() -> Vec<Box<dyn System>> {
+        vec![Box::new(Limit), Box::new(Other)]
+    }
+
+    #[test]
+    fn pairs_of_runs_give_a_ratio() {
+        let options = options("--messages 2000 --workers 2");
+        let summary = throughput("w1", Workload::W1, &options, &both()).unwrap();
+        assert!(summary.ratio.is_some() && summary.parse_only_msgs_per_s.is_some());
+        assert_ne!(summary.check, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_wrong_check_is_seen() {
+        let summary = throughput("w2", Workload::W2, &options("--messages 2000"), &both()).unwrap();
+        assert_eq!(summary.check, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_limit_slower_than_twice_its_parser_is_void() {
+        let options = options("");
+        let mut session = Session::new(&options, "w1").unwrap();
+        session.limit_rates = vec![1.0, 5.0, 5.0];
+        judge_limit(&mut session, &[9.0]);
+        assert_eq!(session.summary.check, Verdict::Ok);
+        judge_limit(&mut session, &[11.0]);
+        assert_eq!(session.summary.check, Verdict::Void);
+    }
+
+    #[test]
+    fn latencies_stand_beside_their_floor() {
+        let options = options("--messages 200");
+        let summary = latency(&options, &both()).unwrap();
+        assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_none());
+        let summary = rest(&options, &both()).unwrap();
+        assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_some());
+    }
 }

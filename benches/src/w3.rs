@@ -39,9 +39,9 @@ impl Pace {
 
 /// Sends `samples` values through a channel to a parked thread and back, and measures each way
 /// there and back.
-pub fn wake_floor(samples: u32) -> Histogram {
-    let (there, arrives) = sync_channel::<u32>(1);
-    let (back, returns) = sync_channel::<u32>(1);
+pub fn wake_floor(samples: usize) -> Histogram {
+    let (there, arrives) = sync_channel::<usize>(1);
+    let (back, returns) = sync_channel::<usize>(1);
     thread::scope(|scope| {
         scope.spawn(move || {
             for value in arrives {
