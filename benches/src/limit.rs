@@ -127,21 +127,21 @@ mod tests {
     use crate::payload::Size;
     use crate::record::Format;
 
-    fn data(format: Format, sources: u64, distribution: Distribution) -> DataSet {
+    fn data(format: Format, records: u64, sources: u64, distribution: Distribution) -> DataSet {
         DataSet::generate(&Plan {
             format,
             size: Size::Small,
             twins: 1000,
             distribution,
-            amount: Amount::Total(50_000),
+            amount: Amount::Total(records),
             sources,
         })
     }
 
     /// The checks of W1 and W2 on one data set, by the plain loop and by threads.
-    fn checks(sources: u64, distribution: Distribution) -> [String; 4] {
-        let w1 = data(Format::Json, sources, distribution);
-        let w2 = data(Format::Opaque, sources, distribution);
+    fn checks(records: u64, sources: u64, distribution: Distribution) -> [String; 4] {
+        let w1 = data(Format::Json, records, sources, distribution);
+        let w2 = data(Format::Opaque, records, sources, distribution);
         [
             plain_loop(Counting::default(), w1.partitions()),
             threads(Counting::default(), w1.partitions()),
@@ -154,30 +154,24 @@ mod tests {
     #[test]
     fn the_check_does_not_depend_on_the_number_of_threads() {
         for distribution in [Distribution::Uniform, Distribution::Zipf] {
-            let [w1, _, w2, _] = checks(1, distribution);
+            let [w1, _, w2, _] = checks(5_000, 1, distribution);
             for sources in [1, 2, 3] {
                 let expected = [&w1, &w1, &w2, &w2];
-                assert_eq!(checks(sources, distribution).each_ref(), expected);
+                assert_eq!(checks(5_000, sources, distribution).each_ref(), expected);
             }
         }
     }
 
+    /// The same sums came out of a program in another language. 2.4 % of messages alert.
     #[test]
     fn the_checks_are_fixed() {
-        let [w1, _, w2, _] = checks(1, Distribution::Uniform);
+        let [w1, _, w2, _] = checks(50_000, 1, Distribution::Uniform);
         assert_eq!([&*w1, &*w2], ["1195:0000025b4ebe465f", "5469:59fcfd32dfcb51d7"]);
     }
 
     #[test]
-    fn about_one_message_in_forty_alerts() {
-        let [w1, ..] = checks(1, Distribution::Uniform);
-        let alerts: u64 = w1.split_once(':').unwrap().0.parse().unwrap();
-        assert!((1_150..1_300).contains(&alerts), "{alerts}");
-    }
-
-    #[test]
     fn what_is_not_json_stops_the_limit() {
-        let w2 = data(Format::Opaque, 2, Distribution::Uniform);
+        let w2 = data(Format::Opaque, 100, 2, Distribution::Uniform);
         assert!(parse_only::<Counting>(w2.partitions()).is_err());
     }
 }
