@@ -1,0 +1,167 @@
+//! The command line.
+//!
+//! Estimate: none; it is read before anything is measured.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::Result;
+use crate::data::{Amount, DataSet, Plan};
+use crate::draw::Distribution;
+use crate::payload::Size;
+use crate::record::{Format, MOST_TWINS};
+use crate::system::Durable;
+
+/// Runs a workload on the engine and on its limit in turn. Results go to standard output.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "twinflow-bench", version)]
+pub struct Args {
+    /// What to run.
+    #[command(subcommand)]
+    pub bench: Bench,
+}
+
+/// What can be run.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// JSON messages, count and threshold: throughput
+    W1(Options),
+    /// Opaque bytes: throughput
+    W2(Options),
+    /// The function of W1 at a fixed rate, open loop: latency from the moment a message was due
+    W3(Options),
+    /// Requests over connections that stay open, beside a bare handler
+    Rest(Options),
+}
+
+/// Which systems take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Systems {
+    /// The plain program without an engine
+    Limit,
+    /// The engine
+    Twinflow,
+    /// Both in turn, for ratios
+    Both,
+}
+
+/// How to run it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Worker threads, each with a source of its own
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=64))]
+    pub workers: u64,
+    /// Number of twins in a data set that is made
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: u64,
+    /// Payload bytes: 100 or 500
+    #[arg(long, default_value_t = 100)]
+    pub bytes: usize,
+    /// How messages spread over twins
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    pub dist: Distribution,
+    /// Takes the records of this file instead of making them
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Who runs
+    #[arg(long, value_enum, default_value_t = Systems::Limit)]
+    pub system: Systems,
+    /// How many runs of each system
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
+    pub runs: u64,
+    /// Messages due a second: 10,000 for w3; rest answers as fast as it can without it
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// Messages, the first of the data set: 2,000,000, half as many of 500 bytes, five seconds of
+    /// w3, 50,000 requests
+    #[arg(long, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub messages: Option<u64>,
+    /// rest: connections that stay open
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
+    pub connections: u64,
+    /// How durable the engine keeps its twins
+    #[arg(long, value_enum, default_value_t = Durable::Off)]
+    pub durable: Durable,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Options {
+    /// The rate of a paced run.
+    pub fn paced_rate(&self) -> u64 {
+        self.rate.unwrap_or(10_000)
+    }
+
+    /// Makes or reads the data set of `workload`.
+    pub fn data_set(&self, workload: &str) -> Result<DataSet> {
+        let plan = self.plan(workload)?;
+        match &self.data {
+            Some(path) => {
+                eprintln!("reading {}", path.display());
+                DataSet::read(path, &plan)
+            }
+            None => {
+                eprintln!("making {:?} of {} bytes", plan.amount, self.bytes);
+                Ok(DataSet::generate(&plan))
+            }
+        }
+    }
+
+    /// What the data set of `workload` is made of.
+    fn plan(&self, workload: &str) -> Result<Plan> {
+        let size = Size::of(self.bytes).ok_or("--bytes is 100 or 500")?;
+        let sources = if workload == "rest" { 1 } else { self.workers };
+        if self.twins < sources {
+            return Err(format!("{sources} workers need as many twins at least").into());
+        }
+        let whole_file = if size == Size::Small { 2_000_000 } else { 1_000_000 };
+        let amount = match workload {
+            "w3" => {
+                let messages = self.messages.unwrap_or(self.paced_rate() * 5);
+                Amount::OfEachSource((messages / sources).max(1))
+            }
+            "rest" => Amount::Total(self.messages.unwrap_or(50_000)),
+            _ => Amount::Total(self.messages.unwrap_or(whole_file)),
+        };
+        let format = if workload == "w2" { Format::Opaque } else { Format::Json };
+        let distribution = self.dist;
+        Ok(Plan { format, size, twins: self.twins, distribution, amount, sources })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Options {
+        let words = std::iter::once("twinflow-bench").chain(line.split(' '));
+        match Args::try_parse_from(words).unwrap().bench {
+            Bench::W1(options) | Bench::W2(options) | Bench::W3(options) => options,
+            Bench::Rest(options) => options,
+        }
+    }
+
+    #[test]
+    fn the_line_of_the_specification_is_understood() {
+        let line = "w1 --workers 2 --twins 1000 --bytes 500 --dist zipf --durable every-second";
+        let plan = options(line).plan("w1").unwrap();
+        assert_eq!((plan.sources, plan.twins, plan.size), (2, 1000, Size::Large));
+        assert_eq!(plan.amount, Amount::Total(1_000_000));
+        assert_eq!(options(line).durable, Durable::EverySecond);
+    }
+
+    #[test]
+    fn a_paced_run_takes_as_many_of_each_source() {
+        let plan = options("w3 --workers 2 --rate 1000 --messages 3001").plan("w3").unwrap();
+        assert_eq!(plan.amount, Amount::OfEachSource(1500));
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_said() {
+        let error = |line| options(line).plan("w1").unwrap_err().to_string();
+        assert_eq!(error("w1 --bytes 7"), "--bytes is 100 or 500");
+        assert_eq!(error("w1 --workers 2 --twins 1"), "2 workers need as many twins at least");
+    }
+}

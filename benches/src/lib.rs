@@ -1,0 +1,26 @@
+//! Workloads W1 to W3 and REST, each beside its own limit: a plain program without an engine.
+
+#![expect(clippy::print_stdout, reason = "results go to standard output")]
+
+pub mod args;
+pub mod bench;
+pub mod check;
+pub mod clock;
+pub mod data;
+pub mod draw;
+pub mod latency;
+pub mod limit;
+pub mod meter;
+pub mod payload;
+pub mod record;
+pub mod rest;
+pub mod result;
+pub mod system;
+pub mod w1;
+pub mod w2;
+pub mod w3;
+
+/// What went wrong, for a person to read.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+/// A result whose failure a person reads.
+pub type Result<T> = std::result::Result<T, Error>;
