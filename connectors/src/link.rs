@@ -19,7 +19,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use budget::QueueBudget;
-pub use events::LinkEvents;
+pub use events::{Confirmer, LinkEvents};
 pub use intake::{Delivery, LinkIntake, RequestRow};
 pub use outbox::{OUTBOX_LIMITS, OutboxEntry, OutboxLimits};
 pub use slot::{Confirmations, Position, Slot, SlotPlace, SlotStatistics, Taken};

@@ -86,14 +86,37 @@ impl LinkEvents {
     /// The upstream has this feedback: after its PUBACK, its delivery report, the fetch with
     /// acknowledgement, the response written without error. It becomes a delivered mark.
     pub fn sent(&mut self, ticket: u64) {
-        if self.slot.state().outbox.confirm(ticket) {
-            self.slot.statistics.feedback_confirmed.fetch_add(1, Ordering::Relaxed);
-            self.slot.wake.ring();
-        }
+        self.slot.confirm(ticket);
+    }
+
+    /// A handle that confirms feedback from other tasks than the one that reads the events.
+    pub fn confirmer(&self) -> Confirmer {
+        Confirmer { slot: Arc::clone(&self.slot) }
     }
 
     /// The newest delivery of this session that the connector was told is committed.
     pub fn acknowledged(&self) -> Receipt {
         self.slot.state().told
+    }
+}
+
+/// Confirms feedback of one slot, for connectors whose answers are written by many tasks.
+///
+/// Tickets are unique in the life of a slot, so one of an earlier session confirms nothing.
+#[derive(Clone, Debug)]
+pub struct Confirmer {
+    slot: Arc<Slot>,
+}
+
+impl Confirmer {
+    /// The upstream has this feedback; see [`LinkEvents::sent`].
+    pub fn sent(&self, ticket: u64) {
+        self.slot.confirm(ticket);
+    }
+
+    /// Whether this feedback still waits for its confirmation: it was neither confirmed nor given
+    /// up, and no later session handed it out again.
+    pub fn is_waiting(&self, ticket: u64) -> bool {
+        self.slot.state().outbox.entry(ticket).is_some()
     }
 }

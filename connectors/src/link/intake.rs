@@ -128,6 +128,11 @@ impl LinkIntake {
         self.slot.edge.models.number(name).is_some()
     }
 
+    /// All models of the engine, sorted.
+    pub fn models(&self) -> Vec<String> {
+        self.slot.edge.models.sorted().into_iter().map(str::to_owned).collect()
+    }
+
     /// Where the slot of this link is: its number and how many its connection has.
     pub fn slot_number(&self) -> (usize, usize) {
         (self.slot.place.number, self.slot.place.slots)
@@ -253,6 +258,12 @@ impl<'l> Delivery<'l> {
         let head = self.head(request.kind, request.model, None);
         self.put(to, hash, &head, request.twin, &[]);
         true
+    }
+
+    /// The receipt that [`Self::deliver`] will give, so that who waits for it can be noted before
+    /// anything can be acknowledged.
+    pub fn receipt(&self) -> Receipt {
+        Receipt(self.receipt)
     }
 
     /// How many rows were pushed.

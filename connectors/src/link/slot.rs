@@ -362,6 +362,14 @@ impl Slot {
         !state.outbox.confirmed.is_empty() || !state.outbox.given_up.is_empty()
     }
 
+    /// The upstream has the feedback of this ticket.
+    pub(super) fn confirm(&self, ticket: u64) {
+        if self.state().outbox.confirm(ticket) {
+            self.statistics.feedback_confirmed.fetch_add(1, Ordering::Relaxed);
+            self.wake.ring();
+        }
+    }
+
     // ---- what people ask
 
     /// Feedback that waits for its confirmation.
