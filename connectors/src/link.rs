@@ -12,6 +12,8 @@ mod events;
 mod intake;
 mod outbox;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::{collections::HashMap, fmt, sync::Arc};

@@ -27,12 +27,12 @@ pub struct LinkIntake {
     next: Vec<u64>,
     attributes: AttributesWriter,
     /// The model of the last message, so that a run of one model costs one comparison each.
-    model: (String, u16),
+    model: (String, Option<u16>),
 }
 
 impl LinkIntake {
     pub(super) fn new(slot: Arc<Slot>, session: u64, next: Vec<u64>) -> Self {
-        let model = (String::new(), 0);
+        let model = (String::new(), None);
         Self { slot, session, next, attributes: AttributesWriter::default(), model }
     }
 
@@ -143,9 +143,9 @@ impl LinkIntake {
         if self.model.0 != name {
             let number = self.slot.edge.models.number(name)?;
             name.clone_into(&mut self.model.0);
-            self.model.1 = number;
+            self.model.1 = Some(number);
         }
-        Some(self.model.1)
+        self.model.1
     }
 }
 
@@ -196,31 +196,20 @@ impl<'l> Delivery<'l> {
     /// is full. What cannot be addressed becomes an undeliverable row and so a dead letter (law
     /// S7). A message whose position was taken before is dropped and counts as pushed (law S2).
     pub fn push(&mut self, message: &Message<'_>) -> bool {
-        if !self.fits(row_len(message.twin.len(), 0, message.payload.len())) {
+        let model = match self.check(message) {
+            Ok(model) => model,
+            Err(reason) => return self.refuse(message, &reason),
+        };
+        let attributes = self.intake.attributes.bytes().len();
+        if !self.fits(row_len(message.twin.len(), attributes, message.payload.len())) {
             return false;
         }
-        if !self.moves(message.position) {
-            return true;
+        if self.moves(message.position) {
+            let hash = twin_hash(message.twin.as_bytes());
+            let to = owner(bucket(hash), self.open.len());
+            let head = self.head(RowKind::Message, model, message.position);
+            self.put(to, hash, &head, message.twin, message.payload);
         }
-        let Some(model) = self.intake.model_number(message.model) else {
-            let reason = format!("no model is called \"{}\"", message.model);
-            return self.refuse(message, &reason);
-        };
-        if let Some(reason) = twin_id_error(message.twin) {
-            return self.refuse(message, &reason);
-        }
-        if message.payload.len() > PAYLOAD_BYTES_MAX {
-            let len = message.payload.len();
-            let reason = format!("the payload has {len} bytes, the limit is {PAYLOAD_BYTES_MAX}");
-            return self.refuse(message, &reason);
-        }
-        if let Err(reason) = self.write_attributes(message) {
-            return self.refuse(message, &reason);
-        }
-        let hash = twin_hash(message.twin.as_bytes());
-        let to = owner(bucket(hash), self.open.len());
-        let head = self.head(RowKind::Message, model, message.position);
-        self.put(to, hash, &head, message.twin, message.payload);
         true
     }
 
@@ -232,14 +221,8 @@ impl<'l> Delivery<'l> {
         reason: &str,
         position: Option<(PartitionRef, u64)>,
     ) -> bool {
-        if !self.fits(row_len(0, reason.len().min(1024) + 16, raw.len())) {
-            return false;
-        }
-        if self.moves(position) {
-            self.intake.attributes.clear();
-            self.put_undeliverable(raw, reason, position);
-        }
-        true
+        self.intake.attributes.clear();
+        self.put_undeliverable(raw, reason, position)
     }
 
     /// Adds a request of the engine itself.
@@ -269,6 +252,9 @@ impl<'l> Delivery<'l> {
     pub fn deliver(mut self) -> Receipt {
         let slot = Arc::clone(&self.intake.slot);
         slot.statistics.repeated_positions.fetch_add(self.repeated, Ordering::Relaxed);
+        for (partition, next) in &self.positions {
+            self.intake.next[*partition as usize] = *next;
+        }
         if self.rows == 0 {
             return Receipt(self.receipt - 1);
         }
@@ -280,9 +266,6 @@ impl<'l> Delivery<'l> {
             bytes: self.bytes,
             positions: std::mem::take(&mut self.positions),
         };
-        slot.statistics.received.fetch_add(self.rows as u64, Ordering::Relaxed);
-        slot.statistics.received_bytes.fetch_add(self.bytes as u64, Ordering::Relaxed);
-        slot.statistics.deliveries.fetch_add(1, Ordering::Relaxed);
         let mut state = slot.state();
         // A session that ended meanwhile delivers nothing; its next `reserve` says so.
         if state.session == self.intake.session {
@@ -292,6 +275,7 @@ impl<'l> Delivery<'l> {
             state.queue.push_back(taken);
             slot.edge.budget.add(self.bytes);
             drop(state);
+            slot.statistics.count_delivery(self.rows, self.bytes);
             slot.wake.ring();
         }
         Receipt(self.receipt)
@@ -303,26 +287,44 @@ impl<'l> Delivery<'l> {
             || (self.rows < DELIVERY_ROWS_MAX && self.bytes + bytes <= DELIVERY_BYTES_MAX)
     }
 
-    /// Notes the position; `false` when it was taken or delivered before.
+    /// Notes the position; `false` when it was taken or delivered before. The session moves with
+    /// `deliver` only: a dropped permit leaves its positions for the next one.
     #[inline]
     fn moves(&mut self, position: Option<(PartitionRef, u64)>) -> bool {
         let Some((PartitionRef(number), at)) = position else {
             return true;
         };
-        let next = &mut self.intake.next[number as usize];
-        if at < *next {
+        let known = match self.positions.last() {
+            Some((last, _)) if *last == number => Some(self.positions.len() - 1),
+            _ => self.positions.iter().position(|(known, _)| *known == number),
+        };
+        let next = known.map_or(self.intake.next[number as usize], |known| self.positions[known].1);
+        if at < next {
             self.repeated += 1;
             return false;
         }
-        *next = at + 1;
-        match self.positions.last_mut() {
-            Some((last, next)) if *last == number => *next = at + 1,
-            _ => match self.positions.iter_mut().find(|(known, _)| *known == number) {
-                Some((_, next)) => *next = at + 1,
-                None => self.positions.push((number, at + 1)),
-            },
+        match known {
+            Some(known) => self.positions[known].1 = at + 1,
+            None => self.positions.push((number, at + 1)),
         }
         true
+    }
+
+    /// The model's number, with the attributes written; or why nobody can be addressed.
+    #[inline]
+    fn check(&mut self, message: &Message<'_>) -> Result<u16, String> {
+        let Some(model) = self.intake.model_number(message.model) else {
+            return Err(format!("no model is called \"{}\"", message.model));
+        };
+        if let Some(reason) = twin_id_error(message.twin) {
+            return Err(reason);
+        }
+        if message.payload.len() > PAYLOAD_BYTES_MAX {
+            let len = message.payload.len();
+            return Err(format!("the payload has {len} bytes, the limit is {PAYLOAD_BYTES_MAX}"));
+        }
+        self.write_attributes(message)?;
+        Ok(model)
     }
 
     #[inline]
@@ -348,11 +350,14 @@ impl<'l> Delivery<'l> {
         if count > HEADERS_MAX {
             return Err(format!("the message has {count} headers, the limit is {HEADERS_MAX}"));
         }
-        let given: usize = message.headers.iter().map(|(k, v)| k.len() + v.len()).sum();
+        // What is longer than a length can say is not in `len`.
+        let headers: usize = message.headers.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let names: usize = message.names.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let given = headers + names + message.id.map_or(0, <[u8]>::len);
         if len.max(given) > ATTRIBUTES_BYTES_MAX {
             let len = len.max(given);
             return Err(format!(
-                "headers and names have {len} bytes, the limit is {ATTRIBUTES_BYTES_MAX}"
+                "id, names and headers have {len} bytes, the limit is {ATTRIBUTES_BYTES_MAX}"
             ));
         }
         Ok(())
@@ -395,8 +400,7 @@ impl<'l> Delivery<'l> {
         self.intake.attributes.clear();
         self.intake.attributes.name("model", &model);
         self.intake.attributes.name("twin", &twin);
-        self.put_undeliverable(message.payload, reason, message.position);
-        true
+        self.put_undeliverable(message.payload, reason, message.position)
     }
 
     fn put_undeliverable(
@@ -404,7 +408,7 @@ impl<'l> Delivery<'l> {
         raw: &[u8],
         reason: &str,
         position: Option<(PartitionRef, u64)>,
-    ) {
+    ) -> bool {
         let attributes = &mut self.intake.attributes;
         if let Some((partition, _)) = position {
             attributes.partition(partition.0);
@@ -412,7 +416,13 @@ impl<'l> Delivery<'l> {
         attributes.reason(reason);
         // Only what passes a limit is cut (law D12), and its reason names the length.
         let kept = if raw.len() > PAYLOAD_BYTES_MAX { &raw[..CUT_BYTES] } else { raw };
-        let head = self.head(RowKind::Undeliverable, u16::MAX, position);
-        self.put(self.intake.slot.place.worker, 0, &head, "", kept);
+        if !self.fits(row_len(0, self.intake.attributes.bytes().len(), kept.len())) {
+            return false;
+        }
+        if self.moves(position) {
+            let head = self.head(RowKind::Undeliverable, u16::MAX, position);
+            self.put(self.intake.slot.place.worker, 0, &head, "", kept);
+        }
+        true
     }
 }

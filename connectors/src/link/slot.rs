@@ -141,6 +141,14 @@ pub struct SlotStatistics {
     pub sessions: AtomicU64,
 }
 
+impl SlotStatistics {
+    pub(super) fn count_delivery(&self, rows: usize, bytes: usize) {
+        self.received.fetch_add(rows as u64, Ordering::Relaxed);
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.deliveries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// One connection slot: the end of the bridge that the dataflow holds.
 #[derive(Debug)]
 pub struct Slot {
@@ -218,6 +226,9 @@ impl Slot {
         state.outbox.start_session();
         let known = state.partitions.iter().map(|position| position.next).collect();
         drop(state);
+        // Halves of an earlier session that still wait see that it is over; else they would eat
+        // the notifications of this one.
+        self.notify_all();
         Link {
             intake: LinkIntake::new(Arc::clone(self), session, known),
             events: LinkEvents::new(Arc::clone(self), session),
