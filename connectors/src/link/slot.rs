@@ -12,8 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     Edge, Link, LinkEvent, LinkEvents, LinkIntake, LinkRow, OutboxEntry, OutboxLimits, Receipt,
-    Wake,
-    outbox::{Outbox, Waiting},
+    Wake, outbox::Outbox,
 };
 use crate::{
     frame::{BufferPool, RowFrame},
@@ -89,8 +88,19 @@ pub(super) struct SlotState {
     pub(super) acknowledged: (Receipt, u64),
     /// What of it the connector was told.
     pub(super) told: Receipt,
+    /// What it is told next.
+    pub(super) due: Option<Due>,
     pub(super) drain: Told,
     pub(super) stop: Told,
+}
+
+/// An acknowledgement on its way to the connector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) up_to: Receipt,
+    pub(super) epoch: u64,
+    /// The mark in the outbox that has to pass before it (law D1).
+    pub(super) after: u64,
 }
 
 /// Whether a one-time event was asked for and told.
@@ -222,6 +232,7 @@ impl Slot {
         state.session = session;
         state.first_receipt = state.last_receipt + 1;
         state.told = Receipt(state.last_receipt);
+        state.due = None;
         (state.drain, state.stop) = (Told::NotAsked, Told::NotAsked);
         state.outbox.start_session();
         let known = state.partitions.iter().map(|position| position.next).collect();
@@ -239,6 +250,8 @@ impl Slot {
     pub fn close(&self) {
         let mut state = self.state();
         state.session = 0;
+        state.due = None;
+        state.outbox.end_session();
         self.discard_queue(&mut state);
         drop(state);
         self.notify_all();
@@ -326,9 +339,12 @@ impl Slot {
         let (receipt, event) = match row {
             LinkRow::Feedback(mut entry) => {
                 entry.cause = entry.cause.filter(|cause| cause.0 >= current);
-                state.outbox.put(entry, &self.limits);
+                let gave_up = state.outbox.put(entry, &self.limits);
                 drop(state);
                 self.news.notify_one();
+                if gave_up {
+                    self.wake.ring();
+                }
                 return;
             }
             LinkRow::Rejected { receipt, index, dead_letter, reason } => {
@@ -340,7 +356,7 @@ impl Slot {
         };
         // Receipts of an earlier session mean nothing to the upstream of this one.
         if state.session != 0 && receipt.0 >= current {
-            state.outbox.waiting.push_back(Waiting::Tell(event));
+            state.outbox.tell(event);
             drop(state);
             self.news.notify_one();
         }

@@ -1,6 +1,7 @@
 //! The laws that a link keeps, driven by hand: one slot, no dataflow, no connector.
 
 mod delivering;
+mod telling;
 
 use std::sync::Arc;
 
