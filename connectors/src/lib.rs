@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod error;
 pub mod frame;
 pub mod link;
+pub mod memory;
 pub mod message;
 pub mod route;
 pub mod row;
