@@ -8,6 +8,8 @@
 //! [`link`]; then what connectors share, then the connectors.
 
 pub mod backoff;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod error;
 pub mod frame;
 pub mod link;
