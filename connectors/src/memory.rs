@@ -21,7 +21,7 @@ mod broker;
 mod buffers;
 mod session;
 mod store;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 
 pub use broker::{MemoryBroker, MemoryMessage};

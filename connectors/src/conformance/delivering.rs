@@ -24,6 +24,8 @@ pub async fn delivers_everything<U: Upstream>(upstream: &mut U) {
         dataflow.acknowledge(newest(&piece));
         rows.extend(piece);
     }
+    upstream.settle().await;
+    rows.extend(dataflow.take_now());
     let mut seen: Vec<_> = rows.into_iter().map(|row| (row.twin, row.payload)).collect();
     let mut sent = messages(7, 0..60);
     seen.sort();

@@ -1,5 +1,7 @@
 //! The suite, run for the connector of this crate that needs no server.
 
+mod lies;
+
 use super::*;
 use crate::{
     link::Feedback,
