@@ -22,3 +22,8 @@ pub mod unacknowledged;
 mod connector;
 
 pub use connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee};
+
+/// The README's connector is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
