@@ -9,9 +9,12 @@
 
 pub mod answer;
 pub mod backoff;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod error;
 pub mod frame;
 pub mod link;
+pub mod memory;
 pub mod message;
 pub mod route;
 pub mod row;
@@ -20,3 +23,8 @@ pub mod unacknowledged;
 mod connector;
 
 pub use connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee};
+
+/// The README's connector is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

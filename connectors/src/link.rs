@@ -5,13 +5,18 @@
 //! [`LinkEvents`] says what became of it. A [`Slot`] is what survives the sessions: queue, taken
 //! positions, outbox. The dataflow holds the slot and never waits for a connector.
 //!
-//! Reading order: this file, `link/slot.rs`, `link/intake.rs`, `link/events.rs`.
+//! Reading order: this file, `link/slot.rs`, `link/intake.rs`, `link/delivery.rs`,
+//! `link/events.rs`.
 
 mod budget;
+mod delivery;
 mod events;
 mod intake;
 mod outbox;
 mod slot;
+mod statistics;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -19,10 +24,12 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 pub use budget::QueueBudget;
+pub use delivery::{Delivery, RequestRow};
 pub use events::{Confirmer, LinkEvents};
-pub use intake::{Delivery, LinkIntake, RequestRow};
+pub use intake::LinkIntake;
 pub use outbox::{OUTBOX_LIMITS, OutboxEntry, OutboxLimits};
-pub use slot::{Confirmations, Position, Slot, SlotPlace, SlotStatistics, Taken};
+pub use slot::{Confirmations, Position, Slot, SlotPlace, Taken};
+pub use statistics::SlotStatistics;
 pub use wake::Wake;
 
 use crate::message::Clock;

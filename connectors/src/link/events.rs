@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     Feedback, LinkEvent, Receipt, Slot,
     outbox::Waiting,
-    slot::{SlotState, Told},
+    slot::{Due, SlotState, Told},
 };
 
 /// Acknowledgements, feedback, failures, drain and stop of one session, in the order of law D1.
@@ -38,35 +38,42 @@ impl LinkEvents {
 
     /// The next event if there is one now.
     pub fn try_next(&mut self) -> Option<LinkEvent> {
-        let mut state = self.slot.state();
+        let mut guard = self.slot.state();
+        let state = &mut *guard;
         if state.session != self.session {
             return Some(LinkEvent::Stop);
         }
-        // Everything of an epoch is in `waiting` before its acknowledgement is set; so while
-        // anything waits, no acknowledgement is told (law D1).
-        while let Some(waiting) = state.outbox.waiting.pop_front() {
-            let ticket = match waiting {
-                Waiting::Tell(event) => return Some(event),
-                Waiting::Send(ticket) => ticket,
-            };
-            if let Some(feedback) = self.feedback(&state, ticket) {
-                self.slot.statistics.feedback_sent.fetch_add(1, Ordering::Relaxed);
-                return Some(LinkEvent::Send(feedback));
-            }
-        }
-        let (up_to, epoch) = state.acknowledged;
-        if up_to > state.told && up_to.0 >= state.first_receipt {
-            state.told = up_to;
-            return Some(LinkEvent::Acknowledged { up_to, epoch });
-        }
+        // First, because what is read on makes more of everything else.
         if state.drain == Told::Asked {
             state.drain = Told::Done;
             return Some(LinkEvent::Drain);
         }
-        if state.stop != Told::NotAsked {
-            return Some(LinkEvent::Stop);
+        let (up_to, epoch) = state.acknowledged;
+        if state.due.is_none() && up_to > state.told && up_to.0 >= state.first_receipt {
+            state.due = Some(Due { up_to, epoch, after: state.outbox.mark() });
         }
-        None
+        // Everything of an epoch waited before its acknowledgement was set, so it is told before
+        // the mark; what came later does not hold the acknowledgement up (law D1).
+        loop {
+            match state.due {
+                Some(Due { up_to, epoch, after }) if state.outbox.has_passed(after) => {
+                    (state.told, state.due) = (up_to, None);
+                    return Some(LinkEvent::Acknowledged { up_to, epoch });
+                }
+                // Unconfirmed feedback is kept; the engine has waited for it as long as it would.
+                None if state.stop != Told::NotAsked => return Some(LinkEvent::Stop),
+                _ => {}
+            }
+            match state.outbox.pop()? {
+                Waiting::Tell(event) => return Some(event),
+                Waiting::Send(ticket) => {
+                    if let Some(feedback) = self.feedback(state, ticket) {
+                        self.slot.statistics.feedback_sent.fetch_add(1, Ordering::Relaxed);
+                        return Some(LinkEvent::Send(feedback));
+                    }
+                }
+            }
+        }
     }
 
     fn feedback(&self, state: &SlotState, ticket: u64) -> Option<Feedback> {
@@ -75,7 +82,8 @@ impl LinkEvents {
         Some(Feedback {
             ticket,
             id: entry.id,
-            cause: entry.cause,
+            // Of an earlier session's deliveries the upstream knows nothing.
+            cause: entry.cause.filter(|cause| cause.0 >= state.first_receipt),
             model,
             twin: entry.twin.clone(),
             names: entry.names.clone(),

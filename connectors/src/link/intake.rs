@@ -1,38 +1,25 @@
-//! The half of a link that delivers: permits, batches, rows.
+//! The half of a link that delivers: room, permits, positions.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use super::{Position, Receipt, Slot, Taken};
-use crate::{
-    error::ConnectorError,
-    frame::{FrameBuilder, RowFrame},
-    message::{
-        Message, PartitionRef, Timestamp,
-        limits::{
-            ATTRIBUTES_BYTES_MAX, CUT_BYTES, DELIVERY_BYTES_MAX, DELIVERY_ROWS_MAX, HEADERS_MAX,
-            PAYLOAD_BYTES_MAX,
-        },
-        twin_id_error,
-    },
-    route::{bucket, owner, twin_hash},
-    row::{AttributesWriter, RowHead, RowKind, row_len},
-};
+use super::{Delivery, Position, Slot};
+use crate::{error::ConnectorError, message::PartitionRef, row::AttributesWriter};
 
 /// Delivers messages of one session.
 #[derive(Debug)]
 pub struct LinkIntake {
-    slot: Arc<Slot>,
-    session: u64,
+    pub(super) slot: Arc<Slot>,
+    pub(super) session: u64,
     /// Per partition the next position that this session may deliver.
-    next: Vec<u64>,
-    attributes: AttributesWriter,
+    pub(super) next: Vec<u64>,
+    pub(super) attributes: AttributesWriter,
     /// The model of the last message, so that a run of one model costs one comparison each.
-    model: (String, u16),
+    model: (String, Option<u16>),
 }
 
 impl LinkIntake {
     pub(super) fn new(slot: Arc<Slot>, session: u64, next: Vec<u64>) -> Self {
-        let model = (String::new(), 0);
+        let model = (String::new(), None);
         Self { slot, session, next, attributes: AttributesWriter::default(), model }
     }
 
@@ -128,11 +115,6 @@ impl LinkIntake {
         self.slot.edge.models.number(name).is_some()
     }
 
-    /// All models of the engine, sorted.
-    pub fn models(&self) -> Vec<String> {
-        self.slot.edge.models.sorted().into_iter().map(str::to_owned).collect()
-    }
-
     /// Where the slot of this link is: its number and how many its connection has.
     pub fn slot_number(&self) -> (usize, usize) {
         (self.slot.place.number, self.slot.place.slots)
@@ -144,286 +126,12 @@ impl LinkIntake {
         (self.slot.place.worker, self.slot.edge.workers)
     }
 
-    fn model_number(&mut self, name: &str) -> Option<u16> {
+    pub(super) fn model_number(&mut self, name: &str) -> Option<u16> {
         if self.model.0 != name {
             let number = self.slot.edge.models.number(name)?;
             name.clone_into(&mut self.model.0);
-            self.model.1 = number;
+            self.model.1 = Some(number);
         }
-        Some(self.model.1)
-    }
-}
-
-/// A request of the engine itself that becomes a row: a read, a create, a remove.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestRow<'a> {
-    /// [`RowKind::Read`], [`RowKind::Create`] or [`RowKind::Remove`].
-    pub kind: RowKind,
-    /// Number of the model.
-    pub model: u16,
-    /// The twin's id.
-    pub twin: &'a str,
-}
-
-/// The permit to deliver one batch. Dropped, it delivers nothing.
-#[derive(Debug)]
-pub struct Delivery<'l> {
-    intake: &'l mut LinkIntake,
-    receipt: u64,
-    received_at: Option<Timestamp>,
-    /// The frame that grows for each owner, and the finished ones.
-    open: Vec<Option<FrameBuilder>>,
-    frames: Vec<RowFrame>,
-    rows: usize,
-    bytes: usize,
-    positions: Vec<(u32, u64)>,
-    repeated: u64,
-}
-
-impl<'l> Delivery<'l> {
-    fn new(intake: &'l mut LinkIntake) -> Self {
-        let receipt = intake.slot.state().last_receipt + 1;
-        let workers = intake.slot.edge.workers;
-        Self {
-            intake,
-            receipt,
-            received_at: None,
-            open: (0..workers).map(|_| None).collect(),
-            frames: Vec::new(),
-            rows: 0,
-            bytes: 0,
-            positions: Vec::new(),
-            repeated: 0,
-        }
-    }
-
-    /// Copies a message into the row for its owner; `false`, with nothing added, when the delivery
-    /// is full. What cannot be addressed becomes an undeliverable row and so a dead letter (law
-    /// S7). A message whose position was taken before is dropped and counts as pushed (law S2).
-    pub fn push(&mut self, message: &Message<'_>) -> bool {
-        if !self.fits(row_len(message.twin.len(), 0, message.payload.len())) {
-            return false;
-        }
-        if !self.moves(message.position) {
-            return true;
-        }
-        let Some(model) = self.intake.model_number(message.model) else {
-            let reason = format!("no model is called \"{}\"", message.model);
-            return self.refuse(message, &reason);
-        };
-        if let Some(reason) = twin_id_error(message.twin) {
-            return self.refuse(message, &reason);
-        }
-        if message.payload.len() > PAYLOAD_BYTES_MAX {
-            let len = message.payload.len();
-            let reason = format!("the payload has {len} bytes, the limit is {PAYLOAD_BYTES_MAX}");
-            return self.refuse(message, &reason);
-        }
-        if let Err(reason) = self.write_attributes(message) {
-            return self.refuse(message, &reason);
-        }
-        let hash = twin_hash(message.twin.as_bytes());
-        let to = owner(bucket(hash), self.open.len());
-        let head = self.head(RowKind::Message, model, message.position);
-        self.put(to, hash, &head, message.twin, message.payload);
-        true
-    }
-
-    /// Delivers what has a position but no usable twin id, model or payload; it becomes a dead
-    /// letter in the same frame as its position (law S7). `false` when the delivery is full.
-    pub fn push_undeliverable(
-        &mut self,
-        raw: &[u8],
-        reason: &str,
-        position: Option<(PartitionRef, u64)>,
-    ) -> bool {
-        if !self.fits(row_len(0, reason.len().min(1024) + 16, raw.len())) {
-            return false;
-        }
-        if self.moves(position) {
-            self.intake.attributes.clear();
-            self.put_undeliverable(raw, reason, position);
-        }
-        true
-    }
-
-    /// Adds a request of the engine itself.
-    pub fn push_request(&mut self, request: &RequestRow<'_>) -> bool {
-        if !self.fits(row_len(request.twin.len(), 0, 0)) {
-            return false;
-        }
-        self.intake.attributes.clear();
-        let hash = twin_hash(request.twin.as_bytes());
-        let to = owner(bucket(hash), self.open.len());
-        let head = self.head(request.kind, request.model, None);
-        self.put(to, hash, &head, request.twin, &[]);
-        true
-    }
-
-    /// The receipt that [`Self::deliver`] will give, so that who waits for it can be noted before
-    /// anything can be acknowledged.
-    pub fn receipt(&self) -> Receipt {
-        Receipt(self.receipt)
-    }
-
-    /// How many rows were pushed.
-    pub fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Whether nothing was pushed.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// Hands the batch over. An empty one uses up no receipt and gives the last one.
-    pub fn deliver(mut self) -> Receipt {
-        let slot = Arc::clone(&self.intake.slot);
-        slot.statistics.repeated_positions.fetch_add(self.repeated, Ordering::Relaxed);
-        if self.rows == 0 {
-            return Receipt(self.receipt - 1);
-        }
-        self.frames.extend(self.open.drain(..).flatten().map(FrameBuilder::finish));
-        let taken = Taken {
-            frames: std::mem::take(&mut self.frames),
-            receipt: Receipt(self.receipt),
-            rows: self.rows,
-            bytes: self.bytes,
-            positions: std::mem::take(&mut self.positions),
-        };
-        slot.statistics.received.fetch_add(self.rows as u64, Ordering::Relaxed);
-        slot.statistics.received_bytes.fetch_add(self.bytes as u64, Ordering::Relaxed);
-        slot.statistics.deliveries.fetch_add(1, Ordering::Relaxed);
-        let mut state = slot.state();
-        // A session that ended meanwhile delivers nothing; its next `reserve` says so.
-        if state.session == self.intake.session {
-            state.last_receipt = self.receipt;
-            state.queued_rows += self.rows;
-            state.queued_bytes += self.bytes;
-            state.queue.push_back(taken);
-            slot.edge.budget.add(self.bytes);
-            drop(state);
-            slot.wake.ring();
-        }
-        Receipt(self.receipt)
-    }
-
-    #[inline]
-    fn fits(&self, bytes: usize) -> bool {
-        self.rows == 0
-            || (self.rows < DELIVERY_ROWS_MAX && self.bytes + bytes <= DELIVERY_BYTES_MAX)
-    }
-
-    /// Notes the position; `false` when it was taken or delivered before.
-    #[inline]
-    fn moves(&mut self, position: Option<(PartitionRef, u64)>) -> bool {
-        let Some((PartitionRef(number), at)) = position else {
-            return true;
-        };
-        let next = &mut self.intake.next[number as usize];
-        if at < *next {
-            self.repeated += 1;
-            return false;
-        }
-        *next = at + 1;
-        match self.positions.last_mut() {
-            Some((last, next)) if *last == number => *next = at + 1,
-            _ => match self.positions.iter_mut().find(|(known, _)| *known == number) {
-                Some((_, next)) => *next = at + 1,
-                None => self.positions.push((number, at + 1)),
-            },
-        }
-        true
-    }
-
-    #[inline]
-    fn write_attributes(&mut self, message: &Message<'_>) -> Result<(), String> {
-        let attributes = &mut self.intake.attributes;
-        attributes.clear();
-        if let Some(id) = message.id {
-            attributes.message_id(id);
-        }
-        if let Some(time) = message.source_time {
-            attributes.source_time(time);
-        }
-        if let Some((partition, _)) = message.position {
-            attributes.partition(partition.0);
-        }
-        for (name, value) in message.names {
-            attributes.name(name, value);
-        }
-        for (name, value) in message.headers {
-            attributes.header(name, value);
-        }
-        let (count, len) = (message.headers.len(), attributes.bytes().len());
-        if count > HEADERS_MAX {
-            return Err(format!("the message has {count} headers, the limit is {HEADERS_MAX}"));
-        }
-        let given: usize = message.headers.iter().map(|(k, v)| k.len() + v.len()).sum();
-        if len.max(given) > ATTRIBUTES_BYTES_MAX {
-            let len = len.max(given);
-            return Err(format!(
-                "headers and names have {len} bytes, the limit is {ATTRIBUTES_BYTES_MAX}"
-            ));
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn head(
-        &mut self,
-        kind: RowKind,
-        model: u16,
-        position: Option<(PartitionRef, u64)>,
-    ) -> RowHead {
-        let slot = &self.intake.slot;
-        let received_at = *self.received_at.get_or_insert_with(|| (slot.edge.clock)());
-        let position =
-            position.map_or((self.receipt << 16) | self.rows as u64, |(_, offset)| offset);
-        let (origin, format) = (slot.place.id, slot.place.format);
-        RowHead { received_at, position, origin, model, kind, format }
-    }
-
-    #[inline]
-    fn put(&mut self, to: usize, hash: u64, head: &RowHead, id: &str, payload: &[u8]) {
-        let attributes = self.intake.attributes.bytes();
-        let pool = &self.intake.slot.pool;
-        if let Some(full) = self.open[to]
-            .take_if(|frame| frame.is_full_for(id.len(), attributes.len(), payload.len()))
-        {
-            self.frames.push(full.finish());
-        }
-        let frame = self.open[to].get_or_insert_with(|| FrameBuilder::new(to as u32, pool));
-        frame.push(hash, head, id, attributes, payload);
-        self.rows += 1;
-        self.bytes += row_len(id.len(), attributes.len(), payload.len());
-    }
-
-    /// A message that cannot be addressed: its names are kept so that a person can find out why.
-    fn refuse(&mut self, message: &Message<'_>, reason: &str) -> bool {
-        let cut = |text: &'_ str| text[..text.floor_char_boundary(512)].to_owned();
-        let (model, twin) = (cut(message.model), cut(message.twin));
-        self.intake.attributes.clear();
-        self.intake.attributes.name("model", &model);
-        self.intake.attributes.name("twin", &twin);
-        self.put_undeliverable(message.payload, reason, message.position);
-        true
-    }
-
-    fn put_undeliverable(
-        &mut self,
-        raw: &[u8],
-        reason: &str,
-        position: Option<(PartitionRef, u64)>,
-    ) {
-        let attributes = &mut self.intake.attributes;
-        if let Some((partition, _)) = position {
-            attributes.partition(partition.0);
-        }
-        attributes.reason(reason);
-        // Only what passes a limit is cut (law D12), and its reason names the length.
-        let kept = if raw.len() > PAYLOAD_BYTES_MAX { &raw[..CUT_BYTES] } else { raw };
-        let head = self.head(RowKind::Undeliverable, u16::MAX, position);
-        self.put(self.intake.slot.place.worker, 0, &head, "", kept);
+        self.model.1
     }
 }

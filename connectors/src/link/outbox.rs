@@ -67,6 +67,8 @@ pub(super) struct Outbox {
     unconfirmed: BTreeMap<u64, Arc<OutboxEntry>>,
     bytes: usize,
     pub(super) waiting: VecDeque<Waiting>,
+    /// How many ever left `waiting`, by whichever end.
+    passed: u64,
     /// Confirmed since the source last asked; each becomes a delivered mark.
     pub(super) confirmed: Vec<Arc<OutboxEntry>>,
     /// Given up since the source last asked; each becomes a dead letter and leaves the store.
@@ -79,7 +81,9 @@ impl Outbox {
     }
 
     /// Takes a new entry; over the limits the oldest is given up (law D6: intake never stops).
-    pub(super) fn put(&mut self, entry: OutboxEntry, limits: &OutboxLimits) {
+    /// Says whether any was.
+    pub(super) fn put(&mut self, entry: OutboxEntry, limits: &OutboxLimits) -> bool {
+        let before = self.given_up.len();
         self.bytes += entry.bytes();
         self.hand_out(Arc::new(entry));
         while self.unconfirmed.len() > limits.entries_max || self.bytes > limits.bytes_max {
@@ -89,6 +93,44 @@ impl Outbox {
             self.bytes -= oldest.bytes();
             self.given_up.push((oldest, "the outbox of its connection was full"));
         }
+        self.forget_given_up();
+        self.given_up.len() > before
+    }
+
+    /// What was given up is the oldest; without this its tickets would gather while nobody listens.
+    fn forget_given_up(&mut self) {
+        while let Some(Waiting::Send(ticket)) = self.waiting.front()
+            && !self.unconfirmed.contains_key(ticket)
+        {
+            self.pop();
+        }
+    }
+
+    /// Something for the open session only.
+    pub(super) fn tell(&mut self, event: LinkEvent) {
+        self.waiting.push_back(Waiting::Tell(event));
+    }
+
+    /// The oldest of what waits to be told.
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let first = self.waiting.pop_front()?;
+        self.passed += 1;
+        Some(first)
+    }
+
+    /// A mark behind everything that waits now.
+    pub(super) fn mark(&self) -> u64 {
+        self.passed + self.waiting.len() as u64
+    }
+
+    /// Whether everything before a mark was told or given up.
+    pub(super) fn has_passed(&self, mark: u64) -> bool {
+        self.passed >= mark
+    }
+
+    /// The session is over: what only it could understand is dropped.
+    pub(super) fn end_session(&mut self) {
+        self.waiting.retain(|waiting| matches!(waiting, Waiting::Send(_)));
     }
 
     fn hand_out(&mut self, entry: Arc<OutboxEntry>) {
@@ -123,6 +165,7 @@ impl Outbox {
             self.bytes -= entry.bytes();
             self.given_up.push((entry, "its connection did not take it before it expired"));
         }
+        self.forget_given_up();
         self.given_up.len() > before
     }
 

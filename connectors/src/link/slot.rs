@@ -2,18 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering},
 };
 
 use tokio::sync::Notify;
 
 use super::{
     Edge, Link, LinkEvent, LinkEvents, LinkIntake, LinkRow, OutboxEntry, OutboxLimits, Receipt,
-    Wake,
-    outbox::{Outbox, Waiting},
+    SlotStatistics, Wake, outbox::Outbox,
 };
 use crate::{
     frame::{BufferPool, RowFrame},
@@ -91,8 +87,19 @@ pub(super) struct SlotState {
     pub(super) acknowledged: (Receipt, u64),
     /// What of it the connector was told.
     pub(super) told: Receipt,
+    /// What it is told next.
+    pub(super) due: Option<Due>,
     pub(super) drain: Told,
     pub(super) stop: Told,
+}
+
+/// An acknowledgement on its way to the connector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) up_to: Receipt,
+    pub(super) epoch: u64,
+    /// The mark in the outbox that has to pass before it (law D1).
+    pub(super) after: u64,
 }
 
 /// Whether a one-time event was asked for and told.
@@ -120,27 +127,6 @@ impl SlotState {
         }
         number
     }
-}
-
-/// Counters of one slot; written once per delivery or event, never per message.
-#[derive(Debug, Default)]
-pub struct SlotStatistics {
-    /// Messages delivered.
-    pub received: AtomicU64,
-    /// Bytes of their rows.
-    pub received_bytes: AtomicU64,
-    /// Deliveries made.
-    pub deliveries: AtomicU64,
-    /// Messages dropped because their position was taken before (law S2).
-    pub repeated_positions: AtomicU64,
-    /// Feedback handed to the connector.
-    pub feedback_sent: AtomicU64,
-    /// Feedback that the upstream has.
-    pub feedback_confirmed: AtomicU64,
-    /// Feedback given up.
-    pub feedback_given_up: AtomicU64,
-    /// Sessions opened.
-    pub sessions: AtomicU64,
 }
 
 /// One connection slot: the end of the bridge that the dataflow holds.
@@ -216,10 +202,14 @@ impl Slot {
         state.session = session;
         state.first_receipt = state.last_receipt + 1;
         state.told = Receipt(state.last_receipt);
+        state.due = None;
         (state.drain, state.stop) = (Told::NotAsked, Told::NotAsked);
         state.outbox.start_session();
         let known = state.partitions.iter().map(|position| position.next).collect();
         drop(state);
+        // Halves of an earlier session that still wait see that it is over; else they would eat
+        // the notifications of this one.
+        self.notify_all();
         Link {
             intake: LinkIntake::new(Arc::clone(self), session, known),
             events: LinkEvents::new(Arc::clone(self), session),
@@ -230,6 +220,8 @@ impl Slot {
     pub fn close(&self) {
         let mut state = self.state();
         state.session = 0;
+        state.due = None;
+        state.outbox.end_session();
         self.discard_queue(&mut state);
         drop(state);
         self.notify_all();
@@ -317,9 +309,12 @@ impl Slot {
         let (receipt, event) = match row {
             LinkRow::Feedback(mut entry) => {
                 entry.cause = entry.cause.filter(|cause| cause.0 >= current);
-                state.outbox.put(entry, &self.limits);
+                let gave_up = state.outbox.put(entry, &self.limits);
                 drop(state);
                 self.news.notify_one();
+                if gave_up {
+                    self.wake.ring();
+                }
                 return;
             }
             LinkRow::Rejected { receipt, index, dead_letter, reason } => {
@@ -331,7 +326,7 @@ impl Slot {
         };
         // Receipts of an earlier session mean nothing to the upstream of this one.
         if state.session != 0 && receipt.0 >= current {
-            state.outbox.waiting.push_back(Waiting::Tell(event));
+            state.outbox.tell(event);
             drop(state);
             self.news.notify_one();
         }
