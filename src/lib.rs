@@ -1,1 +1,3 @@
 //! twinflow.
+
+pub mod store;
