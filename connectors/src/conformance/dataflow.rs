@@ -56,6 +56,7 @@ impl Dataflow {
         let place = SlotPlace {
             id: 0,
             connection: "conformance".into(),
+            connection_number: 0,
             number: 0,
             slots: 1,
             worker: 0,
