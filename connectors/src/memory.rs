@@ -4,8 +4,8 @@
 //! cuts the connection, counts what was acknowledged and receives feedback. Its two kinds behave
 //! like the two families of brokers: [`Memory::replayable`] is a log per partition whose positions
 //! travel with the rows, as in Kafka; [`Memory::acknowledged`] is a queue with a window of
-//! unacknowledged deliveries, as MQTT at QoS 1. [`Memory::buffers`] hands over bytes that lie ready,
-//! as fast as a link takes them or at fixed times.
+//! unacknowledged deliveries, as MQTT at QoS 1. [`Memory::buffers`] hands over bytes that lie
+//! ready, as fast as a link takes them or at fixed times.
 //!
 //! ```
 //! use twinflow_connectors::memory::Memory;

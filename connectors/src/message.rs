@@ -142,14 +142,12 @@ pub fn twin_id_error(id: &str) -> Option<String> {
     }
 }
 
-/// ASCII ids, the common case, are looked at byte by byte without decoding characters.
+/// Ids of printable ASCII, the common case, cost one pass without a branch per byte.
 #[inline]
 fn has_control(id: &str) -> bool {
-    if id.is_ascii() {
-        id.bytes().any(|byte| byte.is_ascii_control())
-    } else {
-        id.chars().any(char::is_control)
-    }
+    let printable = |byte: &u8| (b' '..=b'~').contains(byte);
+    let other = id.as_bytes().iter().fold(false, |other, byte| other | !printable(byte));
+    other && id.chars().any(char::is_control)
 }
 
 /// Says what is wrong with a model's name, if anything is.

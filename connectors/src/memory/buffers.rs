@@ -1,4 +1,4 @@
-//! Messages that lie ready in shared buffers: what a network client hands over, without the network.
+//! Messages that lie ready in shared buffers: what a network client hands over, without network.
 //!
 //! Each partition is a slot of its own with its link on a fixed worker (law S1). A message costs
 //! the copy into its row and nothing else: no lock, no task switch, no owned message.
