@@ -12,6 +12,7 @@ fn slot() -> Arc<Slot> {
     let models = ModelNames::new([("pump".to_owned(), 0)]);
     let edge = Edge::new(1, models, Arc::new(|| Timestamp(1)));
     let place = SlotPlace {
+        connection_number: 0,
         id: 0,
         connection: "plant".into(),
         number: 0,
