@@ -7,6 +7,7 @@
 //! Modules in the order of a message's way in: [`message`], [`route`], [`row`], [`frame`],
 //! [`link`]; then what connectors share, then the connectors.
 
+pub mod answer;
 pub mod backoff;
 pub mod error;
 pub mod frame;
