@@ -13,6 +13,8 @@ pub mod error;
 pub mod frame;
 pub mod link;
 pub mod message;
+#[cfg(feature = "rest")]
+pub mod rest;
 pub mod route;
 pub mod row;
 pub mod unacknowledged;
