@@ -8,7 +8,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response},
+    http::{Request, Response, Version},
 };
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -177,7 +177,7 @@ async fn handle(
     watch: Arc<Watch>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let active = watch.request();
+    let active = watch.request(request.version() == Version::HTTP_2);
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(Written(watch));
     let response = router.call(request).await;

@@ -81,16 +81,18 @@ impl RestSettings {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(misconfigured(format!("use `{key} = 0`: it must be at least 1")));
         }
-        // Both are a permit count and a part of every connection's memory.
-        let most = [("connections_max", self.connections_max), ("lines_max", self.lines_max)];
-        if let Some((key, value)) = most.iter().find(|(_, value)| *value > 1_000_000) {
-            let text = format!("use `{key} = {value}`: the largest value is 1000000");
-            return Err(misconfigured(text));
-        }
-        if self.body_bytes_max > BODIES_BYTES_MAX {
-            let given = self.body_bytes_max;
-            let text =
-                format!("use `body_bytes_max = {given}`: the largest value is {BODIES_BYTES_MAX}");
+        // Beyond these a number is a slip, and some could not be counted or added to a clock.
+        let most = [
+            ("connections_max", self.connections_max as u64, 1_000_000),
+            ("lines_max", self.lines_max as u64, 1_000_000),
+            ("body_bytes_max", self.body_bytes_max as u64, BODIES_BYTES_MAX as u64),
+            ("wait_ms", self.wait_ms, 3_600_000),
+            ("header_timeout_secs", self.header_timeout_secs, 86_400),
+            ("idle_timeout_secs", self.idle_timeout_secs, 86_400),
+            ("retry_after_max_secs", self.retry_after_max_secs, 86_400),
+        ];
+        if let Some((key, value, most)) = most.iter().find(|(_, value, most)| value > most) {
+            let text = format!("use `{key} = {value}`: the largest value is {most}");
             return Err(misconfigured(text));
         }
         if self.models.is_empty() {
@@ -180,6 +182,7 @@ mod tests {
             ("models", r#"{"models":[]}"#),
             ("a b", r#"{"models":["a b"]}"#),
             ("connections_max", r#"{"connections_max":99999999999}"#),
+            ("wait_ms", r#"{"wait_ms":18446744073709551615}"#),
             ("body_bytes_max", r#"{"body_bytes_max":99999999999}"#),
         ];
         for (named, json) in wrong {

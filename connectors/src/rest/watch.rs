@@ -56,7 +56,10 @@ impl Watch {
     }
 
     /// A header is complete; the request is under way until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>) -> Active {
+    pub(super) fn request(self: &Arc<Self>, is_http2: bool) -> Active {
+        if is_http2 {
+            self.http2.store(true, Ordering::Relaxed);
+        }
         self.head_since.store(0, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
         Active(Arc::clone(self))
