@@ -138,3 +138,27 @@ async fn a_drain_ends_waiting_fetches_and_still_hands_out() {
     assert_eq!(answer.await.unwrap().status, 200, "what was taken is answered");
     assert_eq!(payloads(&get(fake.address, PATH).await), [json!(1)]);
 }
+
+#[tokio::test]
+async fn law_p7_an_answer_that_was_not_written_out_confirms_nothing() {
+    let fake = Fake::start().await;
+    let mut stream = TcpStream::connect(fake.address).await.unwrap();
+    let head = "POST /v1/twins/m/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n";
+    stream.write_all(format!("{head}\r\n1").as_bytes()).await.unwrap();
+    let arrived = fake.take().await;
+    // More than the buffers of both sockets hold.
+    let large = format!("\"{}\"", "x".repeat((1 << 20) - 2));
+    for _ in 0..24 {
+        fake.feedback(0, Some(arrived.receipt), "t", &large);
+    }
+    fake.acknowledge(&arrived, 1);
+    let mut start = [0; 15];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200 OK");
+    get(fake.address, PATH).await;
+    assert_eq!(fake.slots[0].unconfirmed(), 24, "confirmed before it was written");
+    drop(stream);
+    let one = get(fake.address, &format!("{PATH}?wait_secs=20&max=1")).await;
+    assert_eq!(payloads(&one).len(), 1);
+    assert_eq!(fake.slots[0].unconfirmed(), 24);
+}
