@@ -95,9 +95,10 @@ async fn law_p7_feedback_of_a_caller_that_has_gone_waits_for_a_fetch() {
     let mut nothing = Vec::new();
     stream.read_to_end(&mut nothing).await.unwrap();
     assert_eq!(nothing, b"", "the server saw the end and answered nothing");
+    let path = format!("{PATH}?wait_secs=20");
+    assert_eq!(payloads(&get(fake.address, &path).await), [json!(1)], "before the commit's end");
     fake.feedback(0, Some(arrived.receipt), "t", "2");
     fake.acknowledge(&arrived, 1);
-    let path = format!("{PATH}?wait_secs=20");
     let mut both = get(fake.address, &path).await;
     while payloads(&both).len() < 2 {
         both = get(fake.address, &path).await;
