@@ -4,9 +4,9 @@
 //! chooses the slot whose worker owns the twin, so that its message is not exchanged, delivers, and
 //! waits for the acknowledgement of its receipt. By law D1 the answer is complete then.
 //!
-//! Reading order: this file, `rest/routes.rs`, `rest/post.rs`, `rest/deliver.rs`, `rest/waiters.rs`,
-//! `rest/gate.rs`; then `rest/replies.rs` and `rest/feedback.rs` for what twins send, and
-//! `rest/serve.rs` for the accept loop.
+//! Reading order: this file, `rest/routes.rs`, `rest/post.rs`, `rest/deliver.rs`,
+//! `rest/waiters.rs`, `rest/gate.rs`; then `rest/replies.rs` and `rest/feedback.rs` for what twins
+//! send, and `rest/serve.rs` for the accept loop.
 
 mod body;
 mod deliver;
