@@ -120,6 +120,11 @@ impl LinkIntake {
         (self.slot.place.number, self.slot.place.slots)
     }
 
+    /// Names of all models, in order.
+    pub fn models(&self) -> Vec<String> {
+        self.slot.edge.models.sorted().into_iter().map(str::to_owned).collect()
+    }
+
     /// Whether the store is held: a connector whose callers wait refuses new ones (law R1).
     pub fn is_held(&self) -> bool {
         self.slot.edge.held.load(Ordering::Acquire)
