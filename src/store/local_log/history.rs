@@ -134,7 +134,8 @@ mod tests {
         assert!(history.accepts(&head(FrameKind::Seal, 6, 2, 10)));
         assert!(history.accepts(&head(FrameKind::Start, 6, 3, 10)));
         for wrong in [
-            head(FrameKind::Epoch, 7, 2, 11),
+            FrameHead { proven_until: 5, ..head(FrameKind::Epoch, 7, 2, 11) },
+            FrameHead { proven_until: 4, ..head(FrameKind::Epoch, 5, 2, 11) },
             head(FrameKind::Epoch, 6, 2, 10),
             head(FrameKind::Epoch, 6, 3, 11),
             head(FrameKind::Epoch, 6, 1, 11),

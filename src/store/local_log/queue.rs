@@ -230,7 +230,8 @@ mod tests {
         queue.closed(1, 13);
         assert_eq!(queue.durable(), 11, "epoch 10 is empty, epoch 11 waits for the disk");
         assert!(matches!(queue.next(None), Work::Epochs(epochs) if epochs.keys().eq([&11])));
-        assert_eq!(queue.durable(), 11);
+        queue.closed(1, 14);
+        assert_eq!(queue.durable(), 11, "what is being written is not written");
         queue.written();
         assert_eq!(queue.durable(), 12, "never past the smallest of the workers");
     }

@@ -87,9 +87,25 @@ fn a_missing_segment_is_refused() {
     for name in &names[..names.len() - 1] {
         let copy = disk.copy();
         copy.delete(name);
-        let refused = contents(Arc::new(copy));
-        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{name}: {refused:?}");
+        let refused = contents(Arc::new(copy)).unwrap_err().to_string();
+        match name == &names[0] {
+            true => assert!(refused.contains("begins with frame"), "{refused}"),
+            false => assert!(refused.contains(&format!("{name}\" at 0: the segment is missing"))),
+        }
     }
+}
+
+#[test]
+fn a_segment_without_frames_proves_the_frames_before_it() {
+    let (disk, _) = sealed();
+    let names = disk.segments();
+    let [.., before, last] = &names[..] else { panic!("{names:?}") };
+    disk.put(last, &disk.bytes(last)[..4096]);
+    contents(Arc::new(disk.copy())).unwrap();
+    let bytes = disk.bytes(before);
+    disk.put(before, &bytes[..bytes.len() - 4096]);
+    let refused = contents(Arc::new(disk)).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EntryKind, EpochStore, StoreError};
 
+use super::super::format::{BLOCK, FRAME_HEAD, SegmentHeader, read_frame};
 use super::driver::{Driver, claimed, contents, letter, state, wrong_payloads};
 use super::sim::SimDisk;
 
@@ -89,6 +90,26 @@ fn epochs_that_gathered_share_one_sync() {
     assert!(driver.wait(6));
     let after = driver.log.statistics();
     assert_eq!((after.frames - before.frames, after.syncs - before.syncs), (5, 1));
+}
+
+#[test]
+fn law_d7_no_frame_proves_another_of_its_group() {
+    let disk = SimDisk::default();
+    let (mut driver, _) = claimed(Arc::new(disk.clone()), 1, 1);
+    for epoch in 1..=3 {
+        driver.append(0, epoch, &[state(epoch, 10)]);
+    }
+    driver.log.closed(0, 4);
+    assert!(driver.wait(4));
+    let segment = disk.bytes(&disk.segments()[0]);
+    let seed = SegmentHeader::decode(&segment).unwrap().seed;
+    let mut at = 2 * BLOCK;
+    for sequence in 2..=4 {
+        let (head, body) = read_frame(&segment, seed, at).unwrap();
+        assert_eq!((head.sequence, head.proven_until), (sequence, 1));
+        assert_eq!(head.last_in_group, sequence == 4);
+        at += (FRAME_HEAD + body.len()) as u64;
+    }
 }
 
 #[test]
