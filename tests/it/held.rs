@@ -76,6 +76,7 @@ fn law_r1_a_read_waits_for_its_epoch_and_a_held_store_refuses_new_ones() {
     assert!(broker.wait(PATIENCE, |_| held()), "after two seconds new reads are refused");
     store.release();
     wait_acknowledged(&broker, 1);
+    assert!(broker.wait(PATIENCE, |_| !held()), "the store moves again");
     assert_eq!(seen(&engine, "a").unwrap().numbers, [1]);
     engine.stop().unwrap();
 }
