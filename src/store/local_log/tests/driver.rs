@@ -9,7 +9,7 @@ use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, Store
 use super::super::{Disk, LocalLog, LogOptions};
 use super::sim::Random;
 
-pub(super) const SEGMENT: u64 = 16 << 10;
+pub(super) const SEGMENT: u64 = 20 << 10;
 
 /// An entry that was appended or replayed.
 pub(super) type Owned = (EntryKind, Vec<u8>, Vec<u8>);
