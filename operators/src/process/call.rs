@@ -95,10 +95,11 @@ pub(crate) fn call_twin<P: MessageProcessor>(
     infos: &[MessageInfo<'_>],
     calls: &mut Calls,
 ) {
-    if site.grouping == Grouping::Epoch && values.len() > 1 {
-        if call(site, state, saved, values, infos, 0..values.len(), calls).is_ok() {
-            return;
-        }
+    if site.grouping == Grouping::Epoch
+        && values.len() > 1
+        && call(site, state, saved, values, infos, 0..values.len(), calls).is_ok()
+    {
+        return;
     }
     for message in 0..values.len() {
         let range = message..message + 1;
