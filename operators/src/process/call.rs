@@ -117,13 +117,16 @@ pub(crate) fn call_twin<P: MessageProcessor>(
     }
 }
 
-/// Creates the twin without a message.
+/// Creates the twin without a message. What it sends has no data source; that is the caller's.
 pub(crate) fn create<P: MessageProcessor>(
     site: &CallSite<'_, P>,
     state: &mut Option<P::Model>,
     calls: &mut Calls,
 ) -> Result<(), String> {
-    call(site, state, None, &[], &[], 0..0, calls).map_err(|failed| failed.reason)
+    call(site, state, None, &[], &[], 0..0, calls).map_err(|failed| failed.reason)?;
+    // A record stands for messages, and there was none.
+    calls.records.pop();
+    Ok(())
 }
 
 /// One call. On success the state is what the processor made of it, and `calls` has its encoded

@@ -101,3 +101,13 @@ fn law_r1_a_read_sees_the_epoch_that_it_is_in_and_writes_nothing() {
     assert_eq!(out.outcomes().len(), 2);
     assert!(out.result.part.is_empty());
 }
+
+#[test]
+fn a_twin_that_greets_can_be_created_and_get_a_message_in_one_epoch() {
+    let mut bench = Bench::new(Note::<false> { greeting: Some("hello") });
+    let out = bench.epoch(&[asked(RowKind::Create), told("say")]);
+    assert_eq!(out.outcomes(), [&OutcomeKind::Created(true)]);
+    assert_eq!(out.feedback(), [(PLANT, "\"said\"")]);
+    assert_eq!(out.entries(EntryKind::DeadLetter), 1, "law P7: the greeting had no data source");
+    assert_eq!(bench.words().as_deref(), Some("new say"));
+}
