@@ -98,6 +98,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         for row in std::mem::take(&mut self.after) {
             changed |= self.request(model, scope, row, id, &mut state, &mut calls);
         }
+        if state.is_some() {
+            self.follow_route(model, scope, index, id);
+        }
         self.write(model, scope, (index, hash), id, &state, existed, changed, &calls);
         self.counts.calls += calls.made;
         model.calls = calls;
@@ -246,9 +249,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 None => self.answer(scope, pending.message, calls),
             };
             remember(model, scope, pending, &answer);
-        }
-        if state.is_some() {
-            self.follow_route(model, scope, index, id);
         }
     }
 

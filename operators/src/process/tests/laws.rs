@@ -111,3 +111,12 @@ fn a_twin_that_greets_can_be_created_and_get_a_message_in_one_epoch() {
     assert_eq!(out.entries(EntryKind::DeadLetter), 1, "law P7: the greeting had no data source");
     assert_eq!(bench.words().as_deref(), Some("new say"));
 }
+
+#[test]
+fn a_twin_that_came_and_went_in_one_epoch_leaves_nothing_in_the_store() {
+    let mut bench = Bench::new(QUIET);
+    bench.epoch(&[told("a"), asked(RowKind::Remove)]);
+    assert_eq!(bench.words(), None);
+    let recovered = bench.recovered();
+    assert_eq!((recovered.twins_total(), recovered.unknown(&nothing_known())), (0, vec![]));
+}
