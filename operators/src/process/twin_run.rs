@@ -48,6 +48,8 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
     after: Vec<Row<'e>>,
+    /// The twin is not there and may not be made.
+    full: bool,
     counts: EpochCounts,
 }
 
@@ -62,6 +64,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             pending: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
+            full: false,
             counts: EpochCounts::default(),
         }
     }
@@ -85,7 +88,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let id = model.row(self.frames, first).id();
         let mut calls = std::mem::take(&mut model.calls);
         calls.clear();
-        self.set_aside(model, scope, first, existed);
+        self.full = !existed && is_full(model, &self.counts);
+        self.set_aside(model, scope, first);
 
         let mut changed = false;
         for row in std::mem::take(&mut self.before) {
@@ -116,25 +120,20 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
     /// repetitions and undecodable ones (law P3).
-    fn set_aside(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        first: u32,
-        existed: bool,
-    ) {
+    fn set_aside(&mut self, model: &mut TypedModel<P>, scope: &mut EpochScope<'_>, first: u32) {
         self.values.clear();
         self.infos.clear();
         self.rows.clear();
         self.pending.clear();
-        let full = !existed && is_full(model, &self.counts);
         let mut number = first;
         let mut met_message = false;
         while number != NO_ROW {
             let row = model.row(self.frames, number);
             number = model.next[number as usize];
             match row.kind() {
-                RowKind::Message if full => self.too_many_twins(model, scope, row),
+                RowKind::Message if self.full => {
+                    self.too_many_twins(model, scope, row);
+                }
                 RowKind::Message => {
                     met_message = true;
                     self.message(model, scope, row);
@@ -354,6 +353,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 let was_there = state.take().is_some();
                 scope.outcome(row, OutcomeKind::Removed(was_there));
                 was_there
+            }
+            RowKind::Create if state.is_none() && self.full => {
+                self.too_many_twins(model, scope, row);
+                false
             }
             RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
             RowKind::Create => {

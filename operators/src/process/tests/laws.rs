@@ -120,3 +120,15 @@ fn a_twin_that_came_and_went_in_one_epoch_leaves_nothing_in_the_store() {
     let recovered = bench.recovered();
     assert_eq!((recovered.twins_total(), recovered.unknown(&nothing_known())), (0, vec![]));
 }
+
+#[test]
+fn the_limit_of_twins_holds_for_created_ones_too() {
+    let settings = ModelSettings { twins_max: 1, ..ModelSettings::default() };
+    let mut bench = Bench::with(QUIET, settings, EpochPart::default());
+    bench.epoch(&[told("a")]);
+    let out = bench.epoch(&[In { twin: "u", ..asked(RowKind::Create) }]);
+    assert_eq!(out.rejected(), ["the model has 1 twins, its limit; no new ones are made"]);
+    assert_eq!(bench.models.statistics("log").unwrap().twins.load(Ordering::Relaxed), 1);
+    let out = bench.epoch(&[asked(RowKind::Create)]);
+    assert_eq!(out.outcomes(), [&OutcomeKind::Created(false)], "one that exists is no new one");
+}
