@@ -131,9 +131,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             let row = model.row(self.frames, number);
             number = model.next[number as usize];
             match row.kind() {
-                RowKind::Message if self.full => {
-                    self.too_many_twins(model, scope, row);
-                }
                 RowKind::Message => {
                     met_message = true;
                     self.message(model, scope, row);
@@ -143,14 +140,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 _ => self.before.push(row),
             }
         }
-    }
-
-    fn too_many_twins(&mut self, model: &TypedModel<P>, scope: &mut EpochScope<'_>, row: Row<'e>) {
-        let reason = format!(
-            "the model has {} twins, its limit; no new ones are made",
-            model.settings.twins_max
-        );
-        self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
     }
 
     #[inline]
@@ -164,6 +153,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return;
         }
         let info = MessageInfo::new(&place.connection, row.received_at(), row.format(), attributes);
+        if self.full {
+            let reason = too_many_twins(model);
+            return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
+        }
         let raw = RawMessage { payload: row.payload(), info };
         let reason = match guarded(|| MessageOf::<'e, P>::decode(raw)) {
             Ok(Ok(value)) => {
@@ -175,10 +168,22 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             Ok(Err(error)) => chain(&error),
             Err(panic) => panic,
         };
+        self.refuse(model, scope, row, DeadLetterKind::Undecodable, &reason);
+    }
+
+    /// Rejects a message before any call; its id is remembered like that of any other (law D5).
+    fn refuse(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        row: Row<'e>,
+        kind: DeadLetterKind,
+        reason: &str,
+    ) {
         let pending = self.pending.pop_if(|pending| pending.message == self.values.len());
-        let number = self.reject(model, scope, row, DeadLetterKind::Undecodable, &reason, 1);
+        let number = self.reject(model, scope, row, kind, reason, 1);
         if let Some(pending) = pending {
-            let answer = StoredAnswer::rejected(scope.epoch, number, &reason);
+            let answer = StoredAnswer::rejected(scope.epoch, number, reason);
             remember(model, scope, pending, &answer);
         }
     }
@@ -355,7 +360,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 was_there
             }
             RowKind::Create if state.is_none() && self.full => {
-                self.too_many_twins(model, scope, row);
+                let reason = too_many_twins(model);
+                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
                 false
             }
             RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
@@ -457,6 +463,11 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
 fn is_full<P: MessageProcessor>(model: &TypedModel<P>, counts: &EpochCounts) -> bool {
     let twins = model.statistics.twins.load(std::sync::atomic::Ordering::Relaxed);
     twins + counts.created >= model.settings.twins_max
+}
+
+fn too_many_twins<P: MessageProcessor>(model: &TypedModel<P>) -> String {
+    let max = model.settings.twins_max;
+    format!("the model has {max} twins, its limit; no new ones are made")
 }
 
 /// Stores an id with its answer.

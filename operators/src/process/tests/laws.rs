@@ -132,3 +132,14 @@ fn the_limit_of_twins_holds_for_created_ones_too() {
     let out = bench.epoch(&[asked(RowKind::Create)]);
     assert_eq!(out.outcomes(), [&OutcomeKind::Created(false)], "one that exists is no new one");
 }
+
+#[test]
+fn law_d5_a_message_refused_by_the_limit_of_twins_records_its_id() {
+    let settings = ModelSettings { twins_max: 0, ..ModelSettings::default() };
+    let mut bench = Bench::with(QUIET, settings, EpochPart::default());
+    let message = In { id: Some("k"), origin: WEB, ..told("a") };
+    assert_eq!(bench.epoch(&[message]).rejected().len(), 1);
+    let out = bench.epoch(&[message]);
+    assert!(matches!(out.outcomes()[..], [OutcomeKind::Repeated(_)]), "{:?}", out.outcomes());
+    assert_eq!(out.entries(EntryKind::DeadLetter), 0);
+}
