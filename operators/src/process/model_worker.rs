@@ -187,6 +187,8 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         if self.rows.is_empty() {
             return;
         }
+        // Before the messages: an id whose time is over is new again.
+        self.ids.expire(scope.now);
         let touched = std::mem::take(&mut self.touched);
         let mut run = TwinRun::new(frames, slots);
         for (index, hash) in &touched {
@@ -194,7 +196,6 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         }
         let counts = run.finish();
         self.touched = touched;
-        self.ids.expire(scope.now);
         counts.add_to(&self.statistics);
         self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
     }

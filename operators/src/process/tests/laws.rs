@@ -143,3 +143,14 @@ fn law_d5_a_message_refused_by_the_limit_of_twins_records_its_id() {
     assert!(matches!(out.outcomes()[..], [OutcomeKind::Repeated(_)]), "{:?}", out.outcomes());
     assert_eq!(out.entries(EntryKind::DeadLetter), 0);
 }
+
+#[test]
+fn an_id_is_new_again_once_its_time_is_over() {
+    let mut bench = Bench::new(QUIET);
+    let message = In { id: Some("k"), ..told("a") };
+    bench.epoch(&[message]);
+    bench.epoch(&[In { at: 59, ..message }]);
+    assert_eq!(bench.words().as_deref(), Some("new a"));
+    bench.epoch(&[In { at: 60, ..message }]);
+    assert_eq!(bench.words().as_deref(), Some("new a a"));
+}
