@@ -208,6 +208,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         route: Option<&[u8]>,
     ) -> Result<(), String> {
         let state = decode_stored::<P::Model>(stored)?;
+        // A migrated state does not roll back to the form that it was migrated from.
+        let saved = (P::ROLLBACK == Rollback::LastEncoded).then(|| rmp_serde::to_vec_named(&state));
+        let saved =
+            saved.transpose().map_err(|error| error.to_string())?.map(Vec::into_boxed_slice);
         let index = self.table.find_or_insert(hash, id);
         let number = match route.map(|bytes| Route::decode(bytes).ok_or("its route is damaged")) {
             Some(route) => self.routes.intern(route?),
@@ -218,8 +222,8 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             self.statistics.twins.fetch_add(1, Ordering::Relaxed);
         }
         (slot.state, slot.route) = (Some(state), number);
-        if P::ROLLBACK == Rollback::LastEncoded {
-            self.saved.insert(index, stored[4..].into());
+        if let Some(saved) = saved {
+            self.saved.insert(index, saved);
         }
         Ok(())
     }
@@ -268,7 +272,8 @@ fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
     let newest = M::STATE_VERSION;
     if version > newest {
         return Err(format!(
-            "it has state version {version}, this program knows {newest}: it was written by a newer one"
+            "it has state version {version}, this program knows {newest}: \
+             it was written by a newer one"
         ));
     }
     let state = RawState::new(bytes);
