@@ -217,8 +217,14 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             self.pending.push(PendingId { message, key, body_hash, keep_secs });
             return false;
         };
-        scope.outcome(row, kind);
-        self.counts.repeated += 1;
+        if kind == OutcomeKind::KeyOtherBody && !scope.answers(row) {
+            // It may be news, and nobody waits to be told that it was not applied.
+            let reason = "its id was used before with another body";
+            self.reject(model, scope, row, DeadLetterKind::Failed, reason, 1);
+        } else {
+            scope.outcome(row, kind);
+            self.counts.repeated += 1;
+        }
         true
     }
 

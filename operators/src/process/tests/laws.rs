@@ -154,3 +154,12 @@ fn an_id_is_new_again_once_its_time_is_over() {
     bench.epoch(&[In { at: 60, ..message }]);
     assert_eq!(bench.words().as_deref(), Some("new a a"));
 }
+
+#[test]
+fn another_body_under_a_known_id_is_never_lost_without_a_word() {
+    let mut bench = Bench::new(QUIET);
+    bench.epoch(&[In { id: Some("k"), ..told("a") }]);
+    let out = bench.epoch(&[In { id: Some("k"), ..told("b") }]);
+    assert_eq!(out.entries(EntryKind::DeadLetter), 1, "nobody waits for an outcome there");
+    assert_eq!(bench.words().as_deref(), Some("new a"));
+}
