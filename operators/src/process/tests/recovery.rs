@@ -2,7 +2,10 @@ use super::{
     super::ModelSettings,
     bench::{Bench, Note, told},
 };
-use crate::store::{EntryKind, EpochPart};
+use crate::{
+    model::RawState,
+    store::{EntryKind, EpochPart},
+};
 
 #[test]
 fn law_d9_what_was_written_is_what_the_next_start_has() {
@@ -28,4 +31,20 @@ fn law_p8_a_migrated_twin_rolls_back_to_its_migrated_form() {
     assert_eq!(bench.words().as_deref(), Some("an old text"));
     bench.epoch(&[told("fail")]);
     assert_eq!(bench.words().as_deref(), Some("an old text"));
+}
+
+#[test]
+fn case_13_a_state_whose_field_has_another_type_is_refused_by_the_name_of_the_field() {
+    #[derive(serde::Deserialize, Debug)]
+    struct Inner {
+        _depth: u8,
+    }
+    #[derive(serde::Deserialize, Debug)]
+    struct Outer {
+        _inner: Vec<Inner>,
+    }
+    let stored = serde_json::json!({ "_inner": [{ "_depth": 1 }, { "_depth": "deep" }] });
+    let stored = rmp_serde::to_vec_named(&stored).unwrap();
+    let error = RawState::new(&stored).deserialize::<Outer>().unwrap_err().to_string();
+    assert!(error.starts_with("field \"_inner[1]._depth\": "), "{error}");
 }
