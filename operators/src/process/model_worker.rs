@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use serde::Serialize;
 use twinflow_connectors::{
     frame::FrameView,
     link::Slot,
@@ -18,6 +19,7 @@ use twinflow_connectors::{
 
 use super::{
     call::{CallSite, Calls},
+    guard::guarded,
     ids::{Handled, MessageIds, twin_of_key},
     routes::{Route, Routes},
     scope::EpochScope,
@@ -207,7 +209,7 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         stored: &[u8],
         route: Option<&[u8]>,
     ) -> Result<(), String> {
-        let state = decode_stored::<P::Model>(stored)?;
+        let state = guarded(|| decode_stored::<P::Model>(stored))??;
         // A migrated state does not roll back to the form that it was migrated from.
         let saved = (P::ROLLBACK == Rollback::LastEncoded).then(|| rmp_serde::to_vec_named(&state));
         let saved =
@@ -257,11 +259,12 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
     }
 }
 
-/// The state as JSON; what JSON cannot say (a map with other keys than text) is said so.
-pub(super) fn state_json<M: TwinModel>(state: &M) -> Vec<u8> {
-    serde_json::to_vec(state).unwrap_or_else(|error| {
-        serde_json::to_vec(&serde_json::json!({ "not_json": error.to_string() }))
-            .expect("a text is JSON")
+/// The state as JSON; what JSON cannot say (a map with other keys than text) is said so. It is the
+/// user's code that is run here, outside of any call: a panic of it is an answer too.
+pub(super) fn state_json<S: Serialize>(state: &S) -> Vec<u8> {
+    let json = guarded(|| serde_json::to_vec(state).map_err(|error| error.to_string()));
+    json.and_then(|json| json).unwrap_or_else(|why| {
+        serde_json::to_vec(&serde_json::json!({ "not_json": why })).expect("a text is JSON")
     })
 }
 
@@ -280,4 +283,26 @@ fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
     let decoded: Result<M, DecodeError> =
         if version == newest { state.deserialize() } else { M::migrate(version, state) };
     decoded.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    struct Panics;
+
+    impl Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("not today")
+        }
+    }
+
+    #[test]
+    fn law_f1_a_read_survives_a_state_that_has_no_json_form() {
+        assert_eq!(state_json(&Panics), br#"{"not_json":"panic: not today"}"#);
+        let keys = HashMap::from([([1u8], 1u8)]);
+        assert!(state_json(&keys).starts_with(br#"{"not_json":"#));
+    }
 }
