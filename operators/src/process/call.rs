@@ -202,6 +202,9 @@ fn run<P: MessageProcessor>(
     } else {
         site.processor.process_messages(&mut cx, twin, messages)?
     };
+    if let Some(limit) = feedback.passed() {
+        return Err(Failed { reason: limit.to_owned(), retry: false });
+    }
     match outcome {
         Outcome::Update if site.encode => encode(twin, encoded, site.state_bytes_max)?,
         Outcome::Remove => *state = None,

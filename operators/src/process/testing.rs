@@ -331,4 +331,33 @@ mod tests {
         twin.call(&["1"]);
         assert_eq!((twin.state.initialized, twin.state.sum), (7, 2));
     }
+
+    struct Shout;
+
+    impl MessageProcessor for Shout {
+        type Model = Sum;
+
+        fn process_messages(
+            &self,
+            cx: &mut ProcessingContext<'_>,
+            twin: &mut Sum,
+            messages: Messages<'_, i64>,
+        ) -> ProcessingResult {
+            for number in messages {
+                let refused = (0..*number).filter(|n| cx.send_to_data_source(n).is_err()).count();
+                twin.sum += refused as i64;
+            }
+            Ok(Outcome::Update)
+        }
+    }
+
+    #[test]
+    fn law_p1_a_call_over_the_feedback_limit_fails_even_if_it_ignores_the_error() {
+        let mut twin = TestTwin::new(Shout);
+        let call = twin.call(&["101"]);
+        assert_eq!(call.failures, ["the call sends more than 100 feedback messages"]);
+        assert!(call.feedback.is_empty() && !twin.exists());
+        assert_eq!(twin.call(&["100"]).feedback.len(), 100);
+        assert_eq!(twin.state.sum, 0);
+    }
 }
