@@ -10,6 +10,8 @@ mod settings;
 mod statistics;
 mod table;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod twin_run;
 pub(crate) mod twins;
 

@@ -48,6 +48,8 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
     after: Vec<Row<'e>>,
+    /// The twin is not there and may not be made.
+    full: bool,
     counts: EpochCounts,
 }
 
@@ -62,6 +64,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             pending: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
+            full: false,
             counts: EpochCounts::default(),
         }
     }
@@ -85,7 +88,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let id = model.row(self.frames, first).id();
         let mut calls = std::mem::take(&mut model.calls);
         calls.clear();
-        self.set_aside(model, scope, first, existed);
+        self.full = !existed && is_full(model, &self.counts);
+        self.set_aside(model, scope, first);
 
         let mut changed = false;
         for row in std::mem::take(&mut self.before) {
@@ -97,6 +101,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
         for row in std::mem::take(&mut self.after) {
             changed |= self.request(model, scope, row, id, &mut state, &mut calls);
+        }
+        if state.is_some() {
+            self.follow_route(model, scope, index, id);
         }
         self.write(model, scope, (index, hash), id, &state, existed, changed, &calls);
         self.counts.calls += calls.made;
@@ -113,25 +120,17 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
     /// repetitions and undecodable ones (law P3).
-    fn set_aside(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        first: u32,
-        existed: bool,
-    ) {
+    fn set_aside(&mut self, model: &mut TypedModel<P>, scope: &mut EpochScope<'_>, first: u32) {
         self.values.clear();
         self.infos.clear();
         self.rows.clear();
         self.pending.clear();
-        let full = !existed && is_full(model, &self.counts);
         let mut number = first;
         let mut met_message = false;
         while number != NO_ROW {
             let row = model.row(self.frames, number);
             number = model.next[number as usize];
             match row.kind() {
-                RowKind::Message if full => self.too_many_twins(model, scope, row),
                 RowKind::Message => {
                     met_message = true;
                     self.message(model, scope, row);
@@ -141,14 +140,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 _ => self.before.push(row),
             }
         }
-    }
-
-    fn too_many_twins(&mut self, model: &TypedModel<P>, scope: &mut EpochScope<'_>, row: Row<'e>) {
-        let reason = format!(
-            "the model has {} twins, its limit; no new ones are made",
-            model.settings.twins_max
-        );
-        self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
     }
 
     #[inline]
@@ -162,6 +153,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return;
         }
         let info = MessageInfo::new(&place.connection, row.received_at(), row.format(), attributes);
+        if self.full {
+            let reason = too_many_twins(model);
+            return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
+        }
         let raw = RawMessage { payload: row.payload(), info };
         let reason = match guarded(|| MessageOf::<'e, P>::decode(raw)) {
             Ok(Ok(value)) => {
@@ -173,10 +168,22 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             Ok(Err(error)) => chain(&error),
             Err(panic) => panic,
         };
+        self.refuse(model, scope, row, DeadLetterKind::Undecodable, &reason);
+    }
+
+    /// Rejects a message before any call; its id is remembered like that of any other (law D5).
+    fn refuse(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        row: Row<'e>,
+        kind: DeadLetterKind,
+        reason: &str,
+    ) {
         let pending = self.pending.pop_if(|pending| pending.message == self.values.len());
-        let number = self.reject(model, scope, row, DeadLetterKind::Undecodable, &reason, 1);
+        let number = self.reject(model, scope, row, kind, reason, 1);
         if let Some(pending) = pending {
-            let answer = StoredAnswer::rejected(scope.epoch, number, &reason);
+            let answer = StoredAnswer::rejected(scope.epoch, number, reason);
             remember(model, scope, pending, &answer);
         }
     }
@@ -210,8 +217,14 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             self.pending.push(PendingId { message, key, body_hash, keep_secs });
             return false;
         };
-        scope.outcome(row, kind);
-        self.counts.repeated += 1;
+        if kind == OutcomeKind::KeyOtherBody && !scope.answers(row) {
+            // It may be news, and nobody waits to be told that it was not applied.
+            let reason = "its id was used before with another body";
+            self.reject(model, scope, row, DeadLetterKind::Failed, reason, 1);
+        } else {
+            scope.outcome(row, kind);
+            self.counts.repeated += 1;
+        }
         true
     }
 
@@ -246,9 +259,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 None => self.answer(scope, pending.message, calls),
             };
             remember(model, scope, pending, &answer);
-        }
-        if state.is_some() {
-            self.follow_route(model, scope, index, id);
         }
     }
 
@@ -355,6 +365,11 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 scope.outcome(row, OutcomeKind::Removed(was_there));
                 was_there
             }
+            RowKind::Create if state.is_none() && self.full => {
+                let reason = too_many_twins(model);
+                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
+                false
+            }
             RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
             RowKind::Create => {
                 scope.outcome(row, OutcomeKind::Created(false));
@@ -454,6 +469,11 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
 fn is_full<P: MessageProcessor>(model: &TypedModel<P>, counts: &EpochCounts) -> bool {
     let twins = model.statistics.twins.load(std::sync::atomic::Ordering::Relaxed);
     twins + counts.created >= model.settings.twins_max
+}
+
+fn too_many_twins<P: MessageProcessor>(model: &TypedModel<P>) -> String {
+    let max = model.settings.twins_max;
+    format!("the model has {max} twins, its limit; no new ones are made")
 }
 
 /// Stores an id with its answer.

@@ -1,0 +1,5 @@
+//! One worker's twins without a graph: rows in, entries and rows for links out.
+
+mod bench;
+mod laws;
+mod recovery;
