@@ -1,6 +1,7 @@
 //! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
 
 mod call;
+mod failing;
 pub(crate) mod guard;
 pub(crate) mod ids;
 pub(crate) mod model_worker;

@@ -12,13 +12,14 @@ use std::{
 use serde::Serialize;
 use twinflow_connectors::{
     frame::FrameView,
-    link::Slot,
+    link::{Refused, Slot},
     message::Timestamp,
     row::{Row, RowKind},
 };
 
 use super::{
     call::{CallSite, Calls},
+    failing::Failing,
     guard::guarded,
     ids::{Handled, MessageIds, twin_of_key},
     routes::{Route, Routes},
@@ -93,6 +94,7 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     /// Twins of the epoch in the order of their first row, with their hash.
     touched: Vec<(u32, u64)>,
     pub(super) calls: Calls,
+    failing: Failing,
 }
 
 impl<P: MessageProcessor> TypedModel<P> {
@@ -119,6 +121,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             next: Vec::new(),
             touched: Vec::new(),
             calls: Calls::default(),
+            failing: Failing::default(),
         }
     }
 
@@ -139,6 +142,14 @@ impl<P: MessageProcessor> TypedModel<P> {
             state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
             encode: self.encode,
         }
+    }
+
+    /// The model fails on most of what it gets: nothing more is taken until a person looks (P5).
+    fn refuse(&self, scope: &EpochScope<'_>, connection: &str) {
+        let reason = "more than half of 1,000 consecutive messages failed".to_owned();
+        tracing::error!(model = &*self.name, connection, reason, "its messages are refused");
+        let refused = Refused { reason, connection: connection.to_owned() };
+        scope.shared.setup.edge.refusals.refuse(&self.name, refused);
     }
 
     /// A row of the epoch by its number.
@@ -196,8 +207,13 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         for (index, hash) in &touched {
             run.twin(self, scope, *index, *hash);
         }
-        let counts = run.finish();
+        let (counts, last_failed) = run.finish();
         self.touched = touched;
+        if self.failing.count(counts.messages + counts.failed, counts.failed)
+            && let Some(slot) = last_failed.and_then(|slot| slots.get(usize::from(slot)))
+        {
+            self.refuse(scope, &slot.place.connection);
+        }
         counts.add_to(&self.statistics);
         self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
     }

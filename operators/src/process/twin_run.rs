@@ -51,6 +51,7 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     /// The twin is not there and may not be made.
     full: bool,
     counts: EpochCounts,
+    last_failed: Option<u16>,
 }
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
@@ -66,11 +67,13 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             after: Vec::new(),
             full: false,
             counts: EpochCounts::default(),
+            last_failed: None,
         }
     }
 
-    pub(super) fn finish(self) -> EpochCounts {
-        self.counts
+    /// What the epoch counted, and the slot that brought the last message that failed.
+    pub(super) fn finish(self) -> (EpochCounts, Option<u16>) {
+        (self.counts, self.last_failed)
     }
 
     /// Works off the rows of one twin.
@@ -448,6 +451,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         attempts: u32,
     ) -> u64 {
         self.counts.failed += 1;
+        self.last_failed = Some(row.origin());
         match model.settings.on_failure {
             OnFailure::Halt => {
                 let what = format!("model \"{}\", twin \"{}\": {reason}", model.name, row.id());

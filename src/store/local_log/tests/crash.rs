@@ -158,6 +158,7 @@ fn law_d11_a_name_that_failed_to_sync_is_synced_by_the_next_start() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the number of seeds of a long run is given by hand")]
 fn law_d1_what_was_durable_survives_and_nothing_is_invented() {
     let seeds = std::env::var("TWINFLOW_SEEDS").ok().and_then(|it| it.parse().ok());
     let mut cuts = 0;
