@@ -4,6 +4,7 @@ mod call;
 pub(crate) mod guard;
 pub(crate) mod ids;
 pub(crate) mod model_worker;
+mod pending;
 mod routes;
 pub(crate) mod scope;
 mod settings;

@@ -15,6 +15,7 @@ use super::{
     guard::{chain, guarded},
     ids::{Handled, id_key, twin_of_key},
     model_worker::{TypedModel, state_json},
+    pending::{PendingId, PendingIds},
     scope::{EpochScope, Rejection, place_of},
     settings::OnFailure,
     statistics::EpochCounts,
@@ -27,15 +28,6 @@ use crate::{
     store::EntryKind,
 };
 
-/// A message id that waits for its answer.
-struct PendingId {
-    /// Index of its message among the values.
-    message: usize,
-    key: Vec<u8>,
-    body_hash: u64,
-    keep_secs: u64,
-}
-
 /// Buffers of one epoch of one model, reused from twin to twin.
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
     frames: &'e [FrameView<'e>],
@@ -44,7 +36,7 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     infos: Vec<MessageInfo<'e>>,
     /// Per value its row.
     rows: Vec<Row<'e>>,
-    pending: Vec<PendingId>,
+    pending: PendingIds,
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
     after: Vec<Row<'e>>,
@@ -61,7 +53,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             values: Vec::new(),
             infos: Vec::new(),
             rows: Vec::new(),
-            pending: Vec::new(),
+            pending: PendingIds::default(),
             before: Vec::new(),
             after: Vec::new(),
             full: false,
@@ -180,7 +172,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         kind: DeadLetterKind,
         reason: &str,
     ) {
-        let pending = self.pending.pop_if(|pending| pending.message == self.values.len());
+        let pending = self.pending.pop_of(self.values.len());
         let number = self.reject(model, scope, row, kind, reason, 1);
         if let Some(pending) = pending {
             let answer = StoredAnswer::rejected(scope.epoch, number, reason);
@@ -206,7 +198,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             } else {
                 OutcomeKind::KeyOtherBody
             }
-        } else if let Some(same) = self.pending.iter().find(|pending| pending.key == key) {
+        } else if let Some(same) = self.pending.find(&key) {
             if same.body_hash == body_hash {
                 OutcomeKind::KeyInProgress
             } else {
@@ -252,9 +244,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         for record in calls.records.iter().filter(|record| !record.feedback.is_empty()) {
             self.send(model, scope, id, record, calls);
         }
-        for pending in std::mem::take(&mut self.pending) {
-            let failed = rejected.iter().find(|(message, ..)| *message == pending.message);
-            let answer = match failed {
+        for pending in self.pending.take() {
+            // Failures are in the order of their messages.
+            let failed = rejected.binary_search_by_key(&pending.message, |(message, ..)| *message);
+            let answer = match failed.ok().map(|at| &rejected[at]) {
                 Some((_, number, reason)) => StoredAnswer::rejected(scope.epoch, *number, reason),
                 None => self.answer(scope, pending.message, calls),
             };
@@ -307,7 +300,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     /// The answer that is stored with the id of a message that was applied.
     fn answer(&self, scope: &EpochScope<'_>, message: usize, calls: &Calls) -> StoredAnswer {
         let mut answer = StoredAnswer::applied(scope.epoch);
-        let call = calls.records.iter().find(|record| record.messages.contains(&message));
+        // So are records; the first that ends behind the message has it, or it failed.
+        let at = calls.records.partition_point(|record| record.messages.end <= message);
+        let call = calls.records.get(at).filter(|record| record.messages.contains(&message));
         let Some(call) = call.filter(|call| !call.feedback.is_empty()) else { return answer };
         if message + 1 == call.messages.end {
             for index in call.feedback.clone() {

@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering;
 
-use twinflow_connectors::{link::OutcomeKind, row::RowKind};
+use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
 
 use super::{
     super::ModelSettings,
@@ -162,4 +162,22 @@ fn another_body_under_a_known_id_is_never_lost_without_a_word() {
     let out = bench.epoch(&[In { id: Some("k"), ..told("b") }]);
     assert_eq!(out.entries(EntryKind::DeadLetter), 1, "nobody waits for an outcome there");
     assert_eq!(bench.words().as_deref(), Some("new a"));
+}
+
+#[test]
+fn law_d5_each_of_many_messages_with_ids_gets_its_own_answer() {
+    let mut bench = Bench::new(QUIET);
+    let ids: Vec<_> = (0..100).map(|number| format!("k{number}")).collect();
+    let word = |number: usize| if number % 7 == 0 { "fail" } else { "say" };
+    let message = |number: usize| In { id: Some(&ids[number]), origin: WEB, ..told(word(number)) };
+    let messages: Vec<_> = (0..100).map(message).collect();
+    bench.epoch(&messages);
+    let out = bench.epoch(&messages);
+    assert_eq!(out.outcomes().len(), 100);
+    for (number, outcome) in out.outcomes().into_iter().enumerate() {
+        let OutcomeKind::Repeated(answer) = outcome else { panic!("{number}: {outcome:?}") };
+        let answer = StoredAnswer::decode(answer).unwrap();
+        assert_eq!(answer.rejected.is_some(), number % 7 == 0, "{number}");
+        assert_eq!(answer.replies.len(), usize::from(number % 7 != 0), "{number}");
+    }
 }
