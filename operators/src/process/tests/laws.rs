@@ -4,7 +4,7 @@ use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind}
 
 use super::{
     super::ModelSettings,
-    bench::{Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
+    bench::{self, Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
 };
 use crate::store::{EntryKind, EpochPart};
 
@@ -180,4 +180,13 @@ fn law_d5_each_of_many_messages_with_ids_gets_its_own_answer() {
         assert_eq!(answer.rejected.is_some(), number % 7 == 0, "{number}");
         assert_eq!(answer.replies.len(), usize::from(number % 7 != 0), "{number}");
     }
+}
+
+#[test]
+fn law_p1_a_state_that_panics_when_it_is_cloned_fails_its_call_only() {
+    let mut bench = Bench::new(QUIET);
+    bench.epoch(&[told("a"), told(bench::NO_CLONE)]);
+    let out = bench.epoch(&[told("b"), In { twin: "u", ..told("c") }]);
+    assert_eq!(out.entries(EntryKind::DeadLetter), 1);
+    assert_eq!(out.entries(EntryKind::State), 1, "the other twin is called");
 }
