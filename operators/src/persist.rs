@@ -38,9 +38,9 @@ pub(crate) fn persist<'scope>(
                 }),
             );
             if let Some(part) = first {
-                store.append(worker, *initial.time(), part);
+                store.append(worker, shared.setup.first_epoch, part);
             }
-            let mut closed = *initial.time();
+            let mut closed = 0;
             drop(initial);
             let mut open: BTreeMap<u64, EpochPart> = BTreeMap::new();
             let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
@@ -54,7 +54,9 @@ pub(crate) fn persist<'scope>(
                     owed.entry(epoch).or_insert(held);
                 });
                 // Complete epochs go to the store; their capabilities stay here.
-                let through = frontier.frontier().first().copied().unwrap_or(u64::MAX);
+                // An empty frontier is the end: epochs after the newest never were.
+                let newest = owed.last_key_value().map_or(closed, |(epoch, _)| epoch + 1);
+                let through = frontier.frontier().first().copied().unwrap_or(newest.max(closed));
                 if through > closed {
                     while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {
                         let (epoch, part) = part.remove_entry();
