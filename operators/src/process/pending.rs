@@ -82,7 +82,7 @@ mod tests {
             assert!(ids.find(&key.to_le_bytes()).is_none(), "{key} is new");
             ids.push(pending(message, key));
             assert_eq!(ids.find(&key.to_le_bytes()).unwrap().message, message);
-            if key % 3 == 0 {
+            if key.is_multiple_of(3) {
                 assert!(ids.pop_of(message + 1).is_none());
                 assert!(ids.pop_of(message).is_some());
                 assert!(ids.find(&key.to_le_bytes()).is_none(), "{key} was taken back");

@@ -168,7 +168,7 @@ fn another_body_under_a_known_id_is_never_lost_without_a_word() {
 fn law_d5_each_of_many_messages_with_ids_gets_its_own_answer() {
     let mut bench = Bench::new(QUIET);
     let ids: Vec<_> = (0..100).map(|number| format!("k{number}")).collect();
-    let word = |number: usize| if number % 7 == 0 { "fail" } else { "say" };
+    let word = |number: usize| if number.is_multiple_of(7) { "fail" } else { "say" };
     let message = |number: usize| In { id: Some(&ids[number]), origin: WEB, ..told(word(number)) };
     let messages: Vec<_> = (0..100).map(message).collect();
     bench.epoch(&messages);
@@ -177,8 +177,8 @@ fn law_d5_each_of_many_messages_with_ids_gets_its_own_answer() {
     for (number, outcome) in out.outcomes().into_iter().enumerate() {
         let OutcomeKind::Repeated(answer) = outcome else { panic!("{number}: {outcome:?}") };
         let answer = StoredAnswer::decode(answer).unwrap();
-        assert_eq!(answer.rejected.is_some(), number % 7 == 0, "{number}");
-        assert_eq!(answer.replies.len(), usize::from(number % 7 != 0), "{number}");
+        assert_eq!(answer.rejected.is_some(), number.is_multiple_of(7), "{number}");
+        assert_eq!(answer.replies.len(), usize::from(!number.is_multiple_of(7)), "{number}");
     }
 }
 
