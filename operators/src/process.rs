@@ -5,6 +5,8 @@ pub(crate) mod guard;
 pub(crate) mod ids;
 pub(crate) mod model_worker;
 mod pending;
+mod repeats;
+mod requests;
 mod routes;
 pub(crate) mod scope;
 mod settings;
