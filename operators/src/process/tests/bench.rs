@@ -126,7 +126,7 @@ impl EpochStore for NoStore {
 }
 
 /// A row to come.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct In<'a> {
     pub(super) kind: RowKind,
     pub(super) origin: u16,
