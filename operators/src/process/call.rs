@@ -141,7 +141,9 @@ fn call<P: MessageProcessor>(
     calls: &mut Calls,
 ) -> Result<(), Failed> {
     let by_clone = P::ROLLBACK == Rollback::Clone || !site.encode;
-    let before = if by_clone { state.clone() } else { None };
+    // Cloning is the user's code too.
+    let before = if by_clone { guarded(|| state.clone()) } else { Ok(None) };
+    let before = before.map_err(|reason| Failed { reason, retry: false })?;
     let was_there = state.is_some();
     let sent = calls.feedback.len();
     calls.feedback.start_call();

@@ -2,4 +2,5 @@
 
 mod bench;
 mod laws;
+mod oracle;
 mod recovery;

@@ -6,15 +6,17 @@ use twinflow_connectors::{
     answer::StoredAnswer,
     frame::FrameView,
     link::{OutboxEntry, OutcomeKind, Slot},
-    route::{body_hash, bucket, twin_hash},
+    route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
 
 use super::{
-    call::{CallRecord, Calls, call_twin, create},
+    call::{CallRecord, Calls, call_twin},
     guard::{chain, guarded},
-    ids::{Handled, id_key, twin_of_key},
-    model_worker::{TypedModel, state_json},
+    model_worker::TypedModel,
+    pending::PendingIds,
+    repeats::remember,
+    requests::{is_full, too_many_twins},
     scope::{EpochScope, Rejection, place_of},
     settings::OnFailure,
     statistics::EpochCounts,
@@ -27,30 +29,21 @@ use crate::{
     store::EntryKind,
 };
 
-/// A message id that waits for its answer.
-struct PendingId {
-    /// Index of its message among the values.
-    message: usize,
-    key: Vec<u8>,
-    body_hash: u64,
-    keep_secs: u64,
-}
-
 /// Buffers of one epoch of one model, reused from twin to twin.
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
     frames: &'e [FrameView<'e>],
-    slots: &'e [Arc<Slot>],
-    values: Vec<MessageOf<'e, P>>,
+    pub(super) slots: &'e [Arc<Slot>],
+    pub(super) values: Vec<MessageOf<'e, P>>,
     infos: Vec<MessageInfo<'e>>,
     /// Per value its row.
-    rows: Vec<Row<'e>>,
-    pending: Vec<PendingId>,
+    pub(super) rows: Vec<Row<'e>>,
+    pub(super) pending: PendingIds,
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
     after: Vec<Row<'e>>,
     /// The twin is not there and may not be made.
-    full: bool,
-    counts: EpochCounts,
+    pub(super) full: bool,
+    pub(super) counts: EpochCounts,
     last_failed: Option<u16>,
 }
 
@@ -62,7 +55,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             values: Vec::new(),
             infos: Vec::new(),
             rows: Vec::new(),
-            pending: Vec::new(),
+            pending: PendingIds::default(),
             before: Vec::new(),
             after: Vec::new(),
             full: false,
@@ -183,52 +176,12 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         kind: DeadLetterKind,
         reason: &str,
     ) {
-        let pending = self.pending.pop_if(|pending| pending.message == self.values.len());
+        let pending = self.pending.pop_of(self.values.len());
         let number = self.reject(model, scope, row, kind, reason, 1);
         if let Some(pending) = pending {
             let answer = StoredAnswer::rejected(scope.epoch, number, reason);
             remember(model, scope, pending, &answer);
         }
-    }
-
-    /// Whether the message's id was handled or is being handled; then it is answered (law D5).
-    fn repeats(
-        &mut self,
-        model: &TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        row: Row<'e>,
-        id: &[u8],
-        keep_secs: u64,
-    ) -> bool {
-        let connection = self.slots[usize::from(row.origin())].place.connection_number;
-        let key = id_key(row.id(), connection, id);
-        let body_hash = body_hash(row.payload());
-        let kind = if let Some(handled) = model.ids.get(&key) {
-            if handled.body_hash == body_hash {
-                OutcomeKind::Repeated(handled.answer.clone())
-            } else {
-                OutcomeKind::KeyOtherBody
-            }
-        } else if let Some(same) = self.pending.iter().find(|pending| pending.key == key) {
-            if same.body_hash == body_hash {
-                OutcomeKind::KeyInProgress
-            } else {
-                OutcomeKind::KeyOtherBody
-            }
-        } else {
-            let message = self.values.len();
-            self.pending.push(PendingId { message, key, body_hash, keep_secs });
-            return false;
-        };
-        if kind == OutcomeKind::KeyOtherBody && !scope.answers(row) {
-            // It may be news, and nobody waits to be told that it was not applied.
-            let reason = "its id was used before with another body";
-            self.reject(model, scope, row, DeadLetterKind::Failed, reason, 1);
-        } else {
-            scope.outcome(row, kind);
-            self.counts.repeated += 1;
-        }
-        true
     }
 
     /// Calls the processor and sees to failures, ids and feedback.
@@ -255,9 +208,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         for record in calls.records.iter().filter(|record| !record.feedback.is_empty()) {
             self.send(model, scope, id, record, calls);
         }
-        for pending in std::mem::take(&mut self.pending) {
-            let failed = rejected.iter().find(|(message, ..)| *message == pending.message);
-            let answer = match failed {
+        for pending in self.pending.take() {
+            // Failures are in the order of their messages.
+            let failed = rejected.binary_search_by_key(&pending.message, |(message, ..)| *message);
+            let answer = match failed.ok().map(|at| &rejected[at]) {
                 Some((_, number, reason)) => StoredAnswer::rejected(scope.epoch, *number, reason),
                 None => self.answer(scope, pending.message, calls),
             };
@@ -307,23 +261,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
     }
 
-    /// The answer that is stored with the id of a message that was applied.
-    fn answer(&self, scope: &EpochScope<'_>, message: usize, calls: &Calls) -> StoredAnswer {
-        let mut answer = StoredAnswer::applied(scope.epoch);
-        let call = calls.records.iter().find(|record| record.messages.contains(&message));
-        let Some(call) = call.filter(|call| !call.feedback.is_empty()) else { return answer };
-        if message + 1 == call.messages.end {
-            for index in call.feedback.clone() {
-                answer.push_reply(calls.feedback.get(index));
-            }
-        } else {
-            let place =
-                |message: usize| (self.rows[message].origin(), place_of(self.rows[message]).0);
-            answer.merged = place(message) != place(call.messages.end - 1);
-        }
-        answer
-    }
-
     /// The twin's data source is where its last message came from (law D4).
     fn follow_route(
         &self,
@@ -343,66 +280,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 let bucket = bucket(twin_hash(id.as_bytes()));
                 let (key, value) = (id.as_bytes(), route.encode());
                 scope.part.put(EntryKind::Route, bucket, model.number, key, &value);
-            }
-        }
-    }
-
-    /// Create, remove or read; says whether the state changed.
-    fn request(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
-        calls: &mut Calls,
-    ) -> bool {
-        match row.kind() {
-            RowKind::Read => {
-                let answer = OutcomeKind::State(state.as_ref().map(state_json));
-                scope.outcome(row, answer);
-                false
-            }
-            RowKind::Remove => {
-                let was_there = state.take().is_some();
-                scope.outcome(row, OutcomeKind::Removed(was_there));
-                was_there
-            }
-            RowKind::Create if state.is_none() && self.full => {
-                let reason = too_many_twins(model);
-                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
-                false
-            }
-            RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
-            RowKind::Create => {
-                scope.outcome(row, OutcomeKind::Created(false));
-                false
-            }
-            _ => false,
-        }
-    }
-
-    fn create(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
-        calls: &mut Calls,
-    ) -> bool {
-        let sent = calls.feedback.len();
-        match create(&model.site(id, scope.now, false), state, calls) {
-            Ok(()) => {
-                for index in sent..calls.feedback.len() {
-                    scope.feedback_without_source(&model.name, id, calls.feedback.get(index));
-                }
-                scope.outcome(row, OutcomeKind::Created(true));
-                true
-            }
-            Err(reason) => {
-                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
-                false
             }
         }
     }
@@ -441,7 +318,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     }
 
     /// Applies the model's policy to a message that failed; says the number of its dead letter.
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         model: &TypedModel<P>,
         scope: &mut EpochScope<'_>,
@@ -468,35 +345,4 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             }
         }
     }
-}
-
-fn is_full<P: MessageProcessor>(model: &TypedModel<P>, counts: &EpochCounts) -> bool {
-    let twins = model.statistics.twins.load(std::sync::atomic::Ordering::Relaxed);
-    twins + counts.created >= model.settings.twins_max
-}
-
-fn too_many_twins<P: MessageProcessor>(model: &TypedModel<P>) -> String {
-    let max = model.settings.twins_max;
-    format!("the model has {max} twins, its limit; no new ones are made")
-}
-
-/// Stores an id with its answer.
-fn remember<P: MessageProcessor>(
-    model: &mut TypedModel<P>,
-    scope: &mut EpochScope<'_>,
-    pending: PendingId,
-    answer: &StoredAnswer,
-) {
-    let handled = Handled {
-        forget_at: scope.now.plus_secs(pending.keep_secs),
-        body_hash: pending.body_hash,
-        answer: answer.encode(),
-    };
-    if scope.encode {
-        let value = rmp_serde::to_vec(&handled).expect("an answer always serialises");
-        let twin = twin_of_key(&pending.key).unwrap_or_default();
-        let bucket = bucket(twin_hash(twin));
-        scope.part.put(EntryKind::MessageId, bucket, model.number, &pending.key, &value);
-    }
-    model.ids.put(pending.key, handled);
 }

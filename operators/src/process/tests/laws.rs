@@ -1,10 +1,10 @@
 use std::sync::atomic::Ordering;
 
-use twinflow_connectors::{link::OutcomeKind, row::RowKind};
+use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
 
 use super::{
     super::ModelSettings,
-    bench::{Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
+    bench::{self, Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
 };
 use crate::store::{EntryKind, EpochPart};
 
@@ -162,4 +162,31 @@ fn another_body_under_a_known_id_is_never_lost_without_a_word() {
     let out = bench.epoch(&[In { id: Some("k"), ..told("b") }]);
     assert_eq!(out.entries(EntryKind::DeadLetter), 1, "nobody waits for an outcome there");
     assert_eq!(bench.words().as_deref(), Some("new a"));
+}
+
+#[test]
+fn law_d5_each_of_many_messages_with_ids_gets_its_own_answer() {
+    let mut bench = Bench::new(QUIET);
+    let ids: Vec<_> = (0..100).map(|number| format!("k{number}")).collect();
+    let word = |number: usize| if number.is_multiple_of(7) { "fail" } else { "say" };
+    let message = |number: usize| In { id: Some(&ids[number]), origin: WEB, ..told(word(number)) };
+    let messages: Vec<_> = (0..100).map(message).collect();
+    bench.epoch(&messages);
+    let out = bench.epoch(&messages);
+    assert_eq!(out.outcomes().len(), 100);
+    for (number, outcome) in out.outcomes().into_iter().enumerate() {
+        let OutcomeKind::Repeated(answer) = outcome else { panic!("{number}: {outcome:?}") };
+        let answer = StoredAnswer::decode(answer).unwrap();
+        assert_eq!(answer.rejected.is_some(), number.is_multiple_of(7), "{number}");
+        assert_eq!(answer.replies.len(), usize::from(!number.is_multiple_of(7)), "{number}");
+    }
+}
+
+#[test]
+fn law_p1_a_state_that_panics_when_it_is_cloned_fails_its_call_only() {
+    let mut bench = Bench::new(QUIET);
+    bench.epoch(&[told("a"), told(bench::NO_CLONE)]);
+    let out = bench.epoch(&[told("b"), In { twin: "u", ..told("c") }]);
+    assert_eq!(out.entries(EntryKind::DeadLetter), 1);
+    assert_eq!(out.entries(EntryKind::State), 1, "the other twin is called");
 }
