@@ -228,7 +228,6 @@ impl Bench {
             slots: slots.clone(),
             wake: Arc::default(),
             clock: Arc::new(EpochClock::new(1)),
-            first_epoch: 1,
             time: Arc::new(|| Timestamp(0)),
             store: Arc::new(NoStore),
             models: models.clone(),
