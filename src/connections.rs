@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 use twinflow_connectors::{
-    Connector, ConnectorInfo,
+    Connector, ConnectorAbout, ConnectorInfo,
     backoff::Backoff,
     error::ConnectorError,
     link::{Link, Slot},
@@ -31,8 +31,6 @@ use self::{
 pub struct ConnectionSettings {
     /// Whether it is started. Default true.
     pub enabled: bool,
-    /// The kind, as `type` in the file names it; for people only.
-    pub kind: String,
     /// Milliseconds that a stop waits for its confirmations. Default 10,000.
     pub drain_timeout_ms: u64,
     /// Milliseconds before the first new try. Default 250.
@@ -45,7 +43,6 @@ impl Default for ConnectionSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            kind: String::from("custom"),
             drain_timeout_ms: 10_000,
             reconnect_backoff_ms: 250,
             reconnect_backoff_max_ms: 60_000,
@@ -66,6 +63,7 @@ type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ConnectorError>> + S
 pub(crate) trait AnyConnector: Send {
     fn slots(&self, workers: usize) -> usize;
     fn for_slot(&mut self, number: usize) -> Option<Box<dyn AnyConnector>>;
+    fn about(&self) -> ConnectorAbout;
     fn info(&self) -> ConnectorInfo;
     fn prepare(&mut self) -> Result<(), ConnectorError>;
     fn run(&mut self, link: Link) -> RunFuture<'_>;
@@ -78,6 +76,10 @@ impl<C: Connector> AnyConnector for C {
 
     fn for_slot(&mut self, number: usize) -> Option<Box<dyn AnyConnector>> {
         Connector::for_slot(self, number).map(|other| Box::new(other) as Box<dyn AnyConnector>)
+    }
+
+    fn about(&self) -> ConnectorAbout {
+        Connector::about(self)
     }
 
     fn info(&self) -> ConnectorInfo {
@@ -118,6 +120,7 @@ impl fmt::Debug for Connection {
 struct Running {
     name: String,
     settings: ConnectionSettings,
+    about: ConnectorAbout,
     info: ConnectorInfo,
     slots: Vec<Arc<Slot>>,
     health: Vec<Arc<Health>>,
@@ -210,6 +213,7 @@ impl Running {
         let first = if settings.enabled { Wanted::Running } else { Wanted::Disabled };
         let wanted = watch::Sender::new(first);
         let health: Vec<Arc<Health>> = slots.iter().map(|_| Health::new(clock)).collect();
+        let about = connector.about();
         let mut connectors = Vec::with_capacity(slots.len());
         for number in 1..slots.len() {
             connectors.push(connector.for_slot(number).unwrap_or_else(|| {
@@ -229,7 +233,7 @@ impl Running {
             runtime.spawn(session.run())
         });
         let tasks = Mutex::new(tasks.collect());
-        Self { name, settings, info, slots, health, wanted, tasks }
+        Self { name, settings, about, info, slots, health, wanted, tasks }
     }
 
     /// Asks for a state; a stop is final.
@@ -245,6 +249,6 @@ impl Running {
     }
 
     fn status(&self, now: Timestamp) -> ConnectionStatus {
-        status::status(&self.name, &self.settings, &self.info, &self.slots, &self.health, now)
+        status::status(&self.name, &self.about, &self.info, &self.slots, &self.health, now)
     }
 }

@@ -53,6 +53,11 @@ impl Engine {
         self.handle.clone()
     }
 
+    /// What runs, in a few lines for the terminal: models, connections, store.
+    pub fn banner(&self) -> String {
+        status::banner(&self.parts, &self.connections)
+    }
+
     /// The runtime that connectors run on; a server of one's own may use it.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         self.runtime.as_ref().expect("a running engine has its runtime").handle()

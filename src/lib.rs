@@ -1,4 +1,71 @@
 //! A stream-processing dataflow engine for real-time digital twins.
+//!
+//! Every device has a twin: an object that holds its state and runs your code on every message the
+//! device sends. You write three types: the *message*, the *twin model* (its state) and the
+//! *message processor*. The engine calls the processor once per twin and epoch with everything that
+//! waited, makes the changed states durable, and only then acknowledges the messages to where they
+//! came from.
+//!
+//! # A first twin
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use twinflow::prelude::*;
+//!
+//! #[derive(Deserialize)]
+//! struct Reading {
+//!     celsius: f64,
+//! }
+//!
+//! #[derive(Clone, Default, Serialize, Deserialize)]
+//! struct Room {
+//!     warmest: f64,
+//! }
+//!
+//! impl TwinModel for Room {
+//!     type Message<'m> = Reading;
+//! }
+//!
+//! struct Thermostat;
+//!
+//! impl MessageProcessor for Thermostat {
+//!     type Model = Room;
+//!
+//!     fn process_messages(
+//!         &self,
+//!         cx: &mut ProcessingContext<'_>,
+//!         room: &mut Room,
+//!         readings: Messages<'_, Reading>,
+//!     ) -> ProcessingResult {
+//!         for reading in readings {
+//!             room.warmest = room.warmest.max(reading.celsius);
+//!         }
+//!         if room.warmest > 30.0 {
+//!             cx.send_to_data_source("cool")?;
+//!         }
+//!         Ok(Outcome::Update)
+//!     }
+//! }
+//!
+//! // The engine's own decoding, guard and limits, on one twin, without an engine.
+//! let mut room = TestTwin::new(Thermostat);
+//! let call = room.call(&[r#"{"celsius": 21.5}"#, r#"{"celsius": 31.0}"#, "not JSON"]);
+//! assert_eq!((call.calls, call.undecodable), (1, 1));
+//! assert_eq!(call.feedback, ["cool"]);
+//! ```
+//!
+//! # Then
+//!
+//! - [`Engine::builder`] assembles models, connections and a state directory; [`Engine`] is a
+//!   handle that reads twins and stops cleanly.
+//! - [`models`] has the stock kinds, [`store`] where twins are kept.
+//! - [`connectors`] is what a connector of one's own is written with, [`operators`] a pipeline.
+//!
+//! # Features
+//!
+//! `rest` (the REST connector), `local-log` (durable state in a directory), `server` (HTTP API,
+//! configuration file and command line) are on by default; `testing` adds stores that tests hold
+//! and the conformance suite for connectors.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +74,11 @@ pub mod error;
 pub mod models;
 pub mod prelude;
 pub mod store;
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "rest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod clock;
 mod connections;

@@ -1,6 +1,9 @@
 //! The names that a twin author needs, and no others.
 
-pub use twinflow_connectors::message::Timestamp;
+pub use crate::engine::Engine;
+#[cfg(feature = "rest")]
+pub use twinflow_connectors::rest::Rest;
+pub use twinflow_connectors::{memory::Memory, message::Timestamp};
 pub use twinflow_operators::{
     TestMessage, TestTwin,
     context::ProcessingContext,

@@ -22,6 +22,11 @@ pub trait Connector: Send + 'static {
         None
     }
 
+    /// What it is and where it listens or connects to, in words for people.
+    fn about(&self) -> ConnectorAbout {
+        ConnectorAbout::default()
+    }
+
     /// What the engine must know before it makes the links.
     fn info(&self) -> ConnectorInfo {
         ConnectorInfo::default()
@@ -41,6 +46,21 @@ pub trait Connector: Send + 'static {
     /// it is called again with a fresh link, so that a receipt of an old session can never
     /// acknowledge anything in a new one.
     fn run(&mut self, link: Link) -> impl Future<Output = Result<(), ConnectorError>> + Send;
+}
+
+/// A connector in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorAbout {
+    /// Its kind, as `type` in the file names it.
+    pub kind: &'static str,
+    /// Where it listens or connects to, without secrets.
+    pub address: Option<String>,
+}
+
+impl Default for ConnectorAbout {
+    fn default() -> Self {
+        Self { kind: "custom", address: None }
+    }
 }
 
 /// What a connector promises for a message that it acknowledged.

@@ -24,7 +24,7 @@ pub mod unacknowledged;
 
 mod connector;
 
-pub use connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee};
+pub use connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee};
 
 /// The README's connector is compiled with the tests.
 #[cfg(doctest)]

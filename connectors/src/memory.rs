@@ -29,7 +29,7 @@ pub use buffers::{BufferMessage, BuffersProgress, MemoryBuffer, MemoryBuffers};
 
 use self::{session::Session, store::Store};
 use crate::{
-    Connector, ConnectorInfo, Guarantee,
+    Connector, ConnectorAbout, ConnectorInfo, Guarantee,
     error::ConnectorError,
     link::{Link, LinkEvent},
     message::Format,
@@ -96,6 +96,10 @@ impl From<&MemoryBroker> for Memory {
 }
 
 impl Connector for Memory {
+    fn about(&self) -> ConnectorAbout {
+        ConnectorAbout { kind: "memory", address: None }
+    }
+
     fn info(&self) -> ConnectorInfo {
         self.info
     }

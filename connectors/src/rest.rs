@@ -43,7 +43,7 @@ use self::{
     service::{LinkFacts, Service},
 };
 use crate::{
-    connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee},
+    connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
     error::{ConnectorError, ErrorKind},
     link::Link,
     message::Format,
@@ -186,6 +186,13 @@ impl Connector for Rest {
             feedback_expiry_secs: None,
             drain_timeout_ms: Some(DRAIN_TIMEOUT_MS),
         }
+    }
+
+    fn about(&self) -> ConnectorAbout {
+        let bound = self.bound.lock().expect("only set and taken");
+        let bound = bound.as_ref().and_then(|listener| listener.local_addr().ok());
+        let address = bound.map(|address| format!("http://{address}"));
+        ConnectorAbout { kind: Self::TYPE, address }
     }
 
     fn prepare(&mut self) -> Result<(), ConnectorError> {

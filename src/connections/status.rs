@@ -7,12 +7,10 @@ use std::{
 
 use serde::Serialize;
 use twinflow_connectors::{
-    ConnectorInfo, Guarantee,
+    ConnectorAbout, ConnectorInfo, Guarantee,
     link::Slot,
     message::{Clock, Timestamp},
 };
-
-use super::ConnectionSettings;
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,7 +82,10 @@ pub struct ConnectionStatus {
     pub name: String,
     /// Its kind.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
+    /// Where it listens or connects to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// The worst state of its slots.
     pub state: ConnectionState,
     /// Since when, in milliseconds since 1970.
@@ -122,7 +123,7 @@ pub struct ConnectionStatus {
 /// Gathers the status of a connection from its slots.
 pub(super) fn status(
     name: &str,
-    settings: &ConnectionSettings,
+    about: &ConnectorAbout,
     info: &ConnectorInfo,
     slots: &[Arc<Slot>],
     health: &[Arc<Health>],
@@ -140,7 +141,8 @@ pub(super) fn status(
     let queued = sum(&|slot| slot.queued().1 as u64);
     ConnectionStatus {
         name: name.to_owned(),
-        kind: settings.kind.clone(),
+        kind: about.kind,
+        address: about.address.clone(),
         state,
         since_ms: since.as_millis(),
         error,

@@ -34,6 +34,20 @@ pub enum StoreChoice {
     Custom(Arc<dyn EpochStore>),
 }
 
+impl fmt::Display for StoreChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log { dir, .. } => {
+                write!(f, "log in \"{}\", every epoch is synced", dir.display())
+            }
+            Self::Memory => f.write_str(
+                "memory: NOTHING survives this process; everything acknowledged is lost with it",
+            ),
+            Self::Custom(_) => f.write_str("a store of the program's own"),
+        }
+    }
+}
+
 impl fmt::Debug for StoreChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -193,11 +207,14 @@ impl EngineBuilder {
     /// As [`Self::start`] and [`Engine::stop`].
     pub fn run(self) -> Result<()> {
         let engine = self.start()?;
+        // On standard error: a program of three lines has no logging set up.
+        eprintln!("{}", engine.banner());
         let asked = engine.runtime().block_on(crate::signals::stop_asked());
         asked?;
         crate::signals::exit_on_the_next(engine.runtime());
+        eprintln!("stopping: draining, a second signal ends at once");
         let stopped = engine.stop()?;
-        tracing::info!(%stopped, "stopped");
+        eprintln!("stopped: {stopped}");
         Ok(())
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Parts {
     pub(super) controls: Vec<Arc<Control>>,
     pub(super) graph: Arc<BuildGraph>,
     pub(super) wait_ms: u64,
+    /// Where twins are kept, in words.
+    pub(super) store_about: String,
 }
 
 impl fmt::Debug for Parts {
@@ -145,6 +147,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         controls: (0..workers).map(|_| Arc::default()).collect(),
         graph: builder.graph,
         wait_ms: builder.wait_ms,
+        store_about: builder.store.to_string(),
     });
     run(parts, prepared, &engine_slots, &builder.clock)
 }

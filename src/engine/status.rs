@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use twinflow_operators::store::StoreStatistics;
 
 use super::start::Parts;
+use crate::connections::{ConnectionStatus, Connections};
 
 /// Counters of a process since its start.
 #[derive(Clone, Debug, Default)]
@@ -80,4 +81,24 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         models: parts.models.names().filter_map(model).collect(),
         store: parts.store.statistics(),
     }
+}
+
+/// What runs, in a few lines for the terminal.
+pub(super) fn banner(parts: &Parts, connections: &Connections) -> String {
+    let models: Vec<_> = parts.models.names().collect();
+    let mut text = format!(
+        "twinflow {}: {} worker(s), generation {}, epoch {}\n  models: {}\n  store: {}",
+        env!("CARGO_PKG_VERSION"),
+        parts.controls.len(),
+        parts.generation,
+        parts.clock.now(),
+        if models.is_empty() { "none".to_owned() } else { models.join(", ") },
+        parts.store_about,
+    );
+    for connection in connections.status() {
+        let ConnectionStatus { name, kind, guarantee, address, .. } = connection;
+        let at = address.map(|address| format!(" on {address}")).unwrap_or_default();
+        text.push_str(&format!("\n  connection \"{name}\" ({kind}){at}: {guarantee}"));
+    }
+    text
 }

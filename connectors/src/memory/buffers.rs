@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub use progress::BuffersProgress;
 
 use crate::{
-    Connector, ConnectorInfo, Guarantee,
+    Connector, ConnectorAbout, ConnectorInfo, Guarantee,
     error::ConnectorError,
     link::{Feedback, Link},
     message::Format,
@@ -162,6 +162,10 @@ impl fmt::Debug for MemoryBuffers {
 }
 
 impl Connector for MemoryBuffers {
+    fn about(&self) -> ConnectorAbout {
+        ConnectorAbout { kind: "memory", address: None }
+    }
+
     fn slots(&self, _workers: usize) -> usize {
         self.shared.partitions.len().max(1)
     }
