@@ -46,7 +46,8 @@ pub(super) struct Intake {
     positions: Vec<(usize, u32, u64)>,
     part: EpochPart,
     marked_at: Timestamp,
-    armed: bool,
+    /// The moment that a timer was armed for.
+    armed_until: u64,
 }
 
 impl Intake {
@@ -64,7 +65,7 @@ impl Intake {
             positions: Vec::new(),
             part: EpochPart::default(),
             marked_at: Timestamp(0),
-            armed: false,
+            armed_until: 0,
         }
     }
 
@@ -141,15 +142,18 @@ impl Intake {
         let setup = &self.shared.setup;
         let now = (setup.time)();
         let every = MARKS_EVERY.as_micros() as u64;
-        let waited = now.0.saturating_sub(self.marked_at.0);
+        // A clock that was set back makes the marks due at once.
+        let waited = now.0.checked_sub(self.marked_at.0).unwrap_or(every);
         let flush = setup.control.flush.load(std::sync::atomic::Ordering::Acquire);
         if !self.dirty && waited < every && !flush {
-            if std::mem::replace(&mut self.armed, true) {
+            if (now.0..=now.0 + every).contains(&self.armed_until) {
                 return Marks::None;
             }
-            return Marks::Later(Duration::from_micros(every - waited));
+            // A little later than due, so that the clock surely says so when the timer fires.
+            self.armed_until = now.0 + every - waited;
+            return Marks::Later(Duration::from_micros(every - waited + 1000));
         }
-        (self.armed, self.marked_at) = (false, now);
+        self.marked_at = now;
         for slot in &self.slots {
             put_confirmations(slot, &self.shared, &mut self.part);
         }
