@@ -1,4 +1,4 @@
-//! A connector in 60 lines: one message a line over TCP, `twin payload`, answered `ok` when durable.
+//! A small connector: one message a line over TCP, `twin payload`, answered `ok` when durable.
 //!
 //! Run it: `cargo run --example custom_connector`, then in another terminal
 //! `telnet 127.0.0.1 7702` and type `room-1 21.5`. Each line is answered by its

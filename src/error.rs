@@ -10,8 +10,8 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 /// What a fallible call of this crate gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the engine. `Display` prints this level; [`Error::report`] and `Debug`, which is what
-/// a `main` that returns it prints, the whole chain.
+/// An error of the engine. `Display` prints this level; [`Error::report`] and `Debug`, which is
+/// what a `main` that returns it prints, the whole chain.
 pub struct Error {
     kind: ErrorKind,
     what: String,

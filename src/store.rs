@@ -1,4 +1,5 @@
-//! What makes epochs durable: the stores behind [`EpochStore`](twinflow_operators::store::EpochStore).
+//! What makes epochs durable: the stores behind
+//! [`EpochStore`](twinflow_operators::store::EpochStore).
 //!
 //! [`MemoryStore`] keeps nothing and is only ever chosen explicitly (law D13).
 //! `LocalLog` is the default: one directory on one machine, one frame per epoch, one sync per group

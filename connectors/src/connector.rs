@@ -32,8 +32,8 @@ pub trait Connector: Send + 'static {
         ConnectorInfo::default()
     }
 
-    /// Takes what must be had before anything starts: checks settings, binds a listener. Called once,
-    /// before the store is opened; a connector that can wait for its upstream does nothing here.
+    /// Takes what must be had before anything starts: checks settings, binds a listener. Called
+    /// once, before the store is opened; a connector that can wait for its upstream does nothing here.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The dataflow of twinflow on timely dataflow.
 //!
 //! Operators are verbs in data order: `source`, `process`, `persist`, `commit`, `send`,
-//! `acknowledge`. Two frontiers are visible: *processed*, a probe behind `process`, and *committed*,
-//! a probe behind `send`. Acknowledgement follows the second one and nothing else.
+//! `acknowledge`. Two frontiers are visible: *processed*, a probe behind `process`, and
+//! *committed*, a probe behind `send`. Acknowledgement follows the second one and nothing else.
 //!
 //! No sockets, no async and no clock of its own: time is passed in.
 

@@ -347,7 +347,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_gives_back_its_entries(
-            pairs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..50), prop::collection::vec(any::<u8>(), 0..50)), 0..20),
+            pairs in prop::collection::vec(
+                (
+                    prop::collection::vec(any::<u8>(), 0..50),
+                    prop::collection::vec(any::<u8>(), 0..50),
+                ),
+                0..20,
+            ),
         ) {
             let mut part = EpochPart::default();
             for (key, value) in &pairs {

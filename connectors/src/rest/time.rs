@@ -53,8 +53,8 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     Some(Timestamp(u64::try_from(seconds * 1_000_000 + micros).ok()?))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar, counted from March so that the leap
-/// day is the last of its year.
+/// Days from the first of January 1970 to a date of the Gregorian calendar, counted from March so
+/// that the leap day is the last of its year.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -1,8 +1,8 @@
 //! Makes the end of a log that was found safe to write behind (law D11).
 //!
 //! What a file shows need not be on the disk: after a failed sync the page cache holds bytes that
-//! no later sync writes, and names that are not durable. So whatever no later frame proves is written again, and synced, before
-//! anything is built on it.
+//! no later sync writes, and names that are not durable. So whatever no later frame proves is
+//! written again, and synced, before anything is built on it.
 
 use twinflow_operators::store::StoreError;
 

@@ -44,6 +44,7 @@ const WALLS: &[Wall] = &[
             "src/demo*",
             "src/main.rs",
             "connectors/src/rest*",
+            "connectors/tests/rest/",
             "benches/",
         ]),
         why: "HTTP is the business of the server and of the REST connector",
