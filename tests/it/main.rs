@@ -7,4 +7,5 @@ mod common;
 mod delivery;
 mod grouping;
 mod held;
+mod laws;
 mod restart;
