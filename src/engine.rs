@@ -96,7 +96,7 @@ impl fmt::Debug for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.parts.end();
+        self.parts.quit();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
