@@ -98,7 +98,12 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.parts.quit();
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Tasks that still run have the store and its directory; who may wait waits for them.
+            if tokio::runtime::Handle::try_current().is_ok() {
+                runtime.shutdown_background();
+            } else {
+                runtime.shutdown_timeout(stop::DISCONNECT_LIMIT);
+            }
         }
         drop(self.workers.take());
     }

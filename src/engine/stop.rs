@@ -46,7 +46,7 @@ impl fmt::Display for Stopped {
 }
 
 /// How long connectors get to disconnect once they are told to.
-const DISCONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const DISCONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long the dataflow gets to end once nothing is left in it.
 const END_LIMIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
