@@ -8,4 +8,5 @@ mod delivery;
 mod grouping;
 mod held;
 mod laws;
+mod property;
 mod restart;
