@@ -33,7 +33,7 @@ pub trait Connector: Send + 'static {
     }
 
     /// Takes what must be had before anything starts: checks settings, binds a listener. Called
-    /// once, before the store is opened; a connector that can wait for its upstream does nothing here.
+    /// once, before the store is opened; one that can wait for its upstream does nothing here.
     ///
     /// # Errors
     ///
