@@ -163,9 +163,8 @@ fn check(file: &Path, tree: Node, kinds: &Registries) -> Result<Config, ConfigEr
     let server = section::<WrittenServer, ServerSettings>(root, "server", later::SERVER);
     let state = section::<WrittenState, StateSettings>(root, "state", &[]);
     let (server, state) = (keep(server, &mut wrong), keep(state, &mut wrong));
-    let models = named(root, "models", &mut wrong, |name, node| {
-        model::read(name, node, &kinds.models)
-    });
+    let models =
+        named(root, "models", &mut wrong, |name, node| model::read(name, node, &kinds.models));
     let connections = named(root, "connections", &mut wrong, |name, node| {
         connection::read(name, node, &kinds.connectors)
     });
@@ -185,11 +184,7 @@ fn keep<T>(read: Result<T, ConfigError>, wrong: &mut Vec<ConfigError>) -> Option
     read.map_err(|error| wrong.push(error)).ok()
 }
 
-fn section<W, C>(
-    root: &Table,
-    name: &'static str,
-    later: &[(&str, &str)],
-) -> Result<C, ConfigError>
+fn section<W, C>(root: &Table, name: &'static str, later: &[(&str, &str)]) -> Result<C, ConfigError>
 where
     W: DeserializeOwned + Default,
     C: TryFrom<W, Error = KeyProblem>,

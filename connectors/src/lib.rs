@@ -16,6 +16,8 @@ pub mod frame;
 pub mod link;
 pub mod memory;
 pub mod message;
+#[cfg(feature = "rest")]
+pub mod rest;
 pub mod route;
 pub mod row;
 pub mod unacknowledged;

@@ -7,6 +7,7 @@ use super::{error::ConfigError, near::suggest, node::Node};
 mod connectors;
 mod models;
 
+pub(crate) use connectors::properties;
 pub use connectors::{ConfiguredConnector, ConnectorKind, ConnectorKinds};
 pub use models::{ConfiguredModel, ModelKind, ModelKinds};
 

@@ -77,8 +77,7 @@ impl TryFrom<WrittenServer> for ServerSettings {
 fn address(listen: &str) -> Result<SocketAddr, KeyProblem> {
     let numeric = listen.replacen("localhost:", "127.0.0.1:", 1);
     let Ok(address) = numeric.parse::<SocketAddr>() else {
-        let sentence =
-            format!("\"{listen}\" is not an address and a port like \"127.0.0.1:7700\"");
+        let sentence = format!("\"{listen}\" is not an address and a port like \"127.0.0.1:7700\"");
         return Err(KeyProblem::new("listen", sentence));
     };
     if !address.ip().is_loopback() {
@@ -151,7 +150,8 @@ impl TryFrom<WrittenState> for StateSettings {
             "log" => StoreKind::Log,
             "memory" => StoreKind::Memory,
             "object" => {
-                let sentence = "this version has no \"object\" store yet; use \"log\" or \"memory\"";
+                let sentence =
+                    "this version has no \"object\" store yet; use \"log\" or \"memory\"";
                 return Err(KeyProblem::new("store", sentence));
             }
             other => {
@@ -162,7 +162,8 @@ impl TryFrom<WrittenState> for StateSettings {
         match written.commit.as_str() {
             "every-epoch" => {}
             "every-second" => {
-                let sentence = "this version cannot commit \"every-second\" yet; use \"every-epoch\"";
+                let sentence =
+                    "this version cannot commit \"every-second\" yet; use \"every-epoch\"";
                 return Err(KeyProblem::new("commit", sentence));
             }
             other => {

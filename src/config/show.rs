@@ -4,8 +4,9 @@ use serde_json::Value as Json;
 use toml::Value as Toml;
 
 use super::{
-    Registries, connection, model,
+    Registries, connection,
     error::Place,
+    model,
     node::{Node, Value},
     properties,
     section::{WrittenServer, WrittenState},

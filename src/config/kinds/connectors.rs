@@ -150,8 +150,19 @@ impl<C: ConfigurableConnector> ReadConnector for Typed<C> {
         let written = de::read::<C::Settings>(settings)?;
         match C::from_settings(written) {
             Ok(connector) => Ok(Box::new(Configured(connector))),
-            Err(error) => Err(ConfigError::new(chain(&error)).at(&settings.place)),
+            Err(error) => Err(refused(chain(&error), settings)),
         }
+    }
+}
+
+/// A connector's own sentence, at the key that it names in backquotes.
+fn refused(sentence: String, settings: &Node) -> ConfigError {
+    let named = settings.as_table().into_iter().flatten().find(|(key, _)| {
+        [format!("`{key}`"), format!("`{key} ")].iter().any(|name| sentence.contains(name))
+    });
+    match named {
+        Some((key, node)) => ConfigError::new(sentence).below(key).at(&node.place),
+        None => ConfigError::new(sentence).at(&settings.place),
     }
 }
 

@@ -9,7 +9,7 @@ use super::Kinds;
 use crate::config::{de, error::ConfigError, keys::keys_of, model::RESERVED, node::Node};
 
 /// What stands in errors before the name of a kind.
-const WHAT: &str = "kind of model";
+const WHAT: &str = "model kind";
 
 /// A kind of model that a file can name.
 #[derive(Debug)]
