@@ -12,6 +12,7 @@ use super::{
     node::Node,
     section::KeyProblem,
 };
+use crate::connections::ConnectionSettings;
 
 /// Keys that every connection has; no connector's own settings may use one.
 pub(crate) const RESERVED: [&str; 13] = [
@@ -59,6 +60,31 @@ impl Default for WrittenConnection {
 /// The reserved keys, checked.
 #[derive(Clone, Debug)]
 pub struct ConnectionOptions(WrittenConnection);
+
+impl ConnectionOptions {
+    /// Whether it is started.
+    pub fn enabled(&self) -> bool {
+        self.0.enabled
+    }
+
+    /// What the engine needs of them; the connector's own word counts where the file has none.
+    pub fn for_engine(
+        &self,
+        kind: &str,
+        connector: &dyn ConfiguredConnector,
+    ) -> ConnectionSettings {
+        let written = &self.0;
+        let default = ConnectionSettings::default();
+        let drain = written.drain_timeout_ms.or(connector.info().drain_timeout_ms);
+        ConnectionSettings {
+            enabled: written.enabled,
+            kind: kind.to_owned(),
+            drain_timeout_ms: drain.unwrap_or(default.drain_timeout_ms),
+            reconnect_backoff_ms: written.reconnect_backoff_ms,
+            reconnect_backoff_max_ms: written.reconnect_backoff_max_ms,
+        }
+    }
+}
 
 impl TryFrom<WrittenConnection> for ConnectionOptions {
     type Error = KeyProblem;

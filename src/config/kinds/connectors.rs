@@ -7,6 +7,7 @@ use twinflow_connectors::{ConfigurableConnector, ConnectorInfo, Guarantee};
 
 use super::Kinds;
 use crate::config::{connection::RESERVED, de, error::ConfigError, later, node::Node};
+use crate::connections::{Connection, ConnectionSettings};
 
 /// What stands in errors before the name of a kind.
 const WHAT: &str = "connector";
@@ -131,6 +132,8 @@ pub trait ConfiguredConnector: Send + fmt::Debug {
     fn as_any(&self) -> &dyn Any;
     /// What the engine must know of it.
     fn info(&self) -> ConnectorInfo;
+    /// A connection for an engine to start.
+    fn into_connection(self: Box<Self>, name: &str, settings: ConnectionSettings) -> Connection;
 }
 
 trait ReadConnector: Send + Sync + fmt::Debug {
@@ -191,5 +194,9 @@ impl<C: ConfigurableConnector> ConfiguredConnector for Configured<C> {
 
     fn info(&self) -> ConnectorInfo {
         self.0.info()
+    }
+
+    fn into_connection(self: Box<Self>, name: &str, settings: ConnectionSettings) -> Connection {
+        Connection::new(name, self.0, settings)
     }
 }
