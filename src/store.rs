@@ -1,12 +1,18 @@
 //! What makes epochs durable: the stores behind [`EpochStore`](twinflow_operators::store::EpochStore).
 //!
 //! [`MemoryStore`] keeps nothing and is only ever chosen explicitly (law D13).
+//! `LocalLog` is the default: one directory on one machine, one frame per epoch, one sync per group
+//! of epochs.
 
 mod dead_letter;
 #[cfg(any(test, feature = "testing"))]
 mod held;
+#[cfg(feature = "local-log")]
+mod local_log;
 mod memory;
 
 #[cfg(any(test, feature = "testing"))]
 pub use held::{HeldCounts, HeldStore};
+#[cfg(feature = "local-log")]
+pub use local_log::{Access, Disk, DiskFile, LocalLog, LockError, LogOptions};
 pub use memory::MemoryStore;

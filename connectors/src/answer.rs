@@ -71,10 +71,8 @@ pub fn reply_value(payload: &[u8]) -> Box<RawValue> {
         return raw(json.get().replace(['\n', '\r'], " "));
     }
     let text = std::str::from_utf8(payload);
-    let value = text.map_or_else(
-        |_| serde_json::json!({ "base64": base64(payload) }),
-        |text| serde_json::Value::from(text),
-    );
+    let value = text
+        .map_or_else(|_| serde_json::json!({ "base64": base64(payload) }), serde_json::Value::from);
     raw(value.to_string())
 }
 

@@ -19,7 +19,11 @@ mod statistics;
 mod tests;
 mod wake;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -217,12 +221,15 @@ pub struct Edge {
     pub clock: Clock,
     /// Bound on what waits in all queues together.
     pub budget: QueueBudget,
+    /// Whether the store has not moved for so long that new requests are refused (law R1).
+    pub held: AtomicBool,
 }
 
 impl Edge {
     /// The edge of a process with `workers` workers in its generation.
     pub fn new(workers: usize, models: ModelNames, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { workers, models, clock, budget: QueueBudget::default() })
+        let (budget, held) = (QueueBudget::default(), AtomicBool::new(false));
+        Arc::new(Self { workers, models, clock, budget, held })
     }
 }
 

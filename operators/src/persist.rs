@@ -38,9 +38,9 @@ pub(crate) fn persist<'scope>(
                 }),
             );
             if let Some(part) = first {
-                store.append(worker, *initial.time(), part);
+                store.append(worker, shared.setup.first_epoch, part);
             }
-            let mut closed = *initial.time();
+            let mut closed = 0;
             drop(initial);
             let mut open: BTreeMap<u64, EpochPart> = BTreeMap::new();
             let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();

@@ -110,7 +110,10 @@ pub(crate) fn source<'scope>(
             // Follow the clock first, whether or not there is data or room (law S5).
             let now = setup.clock.now();
             if now > open.epoch() {
-                emit(&mut parts_port, &open.parts, intake.finish());
+                // Epoch 0 is timely's, not ours: a generation starts later, with an empty epoch.
+                if open.epoch() > 0 {
+                    emit(&mut parts_port, &open.parts, intake.finish());
+                }
                 open.move_to(now);
             }
             if setup.control.ends() && !intake.has_data() {

@@ -72,7 +72,7 @@ pub struct Entry<'a> {
 }
 
 /// Bytes of an entry before its key: length u32, kind u8, 0, bucket u16, space u16, key length u16.
-const ENTRY_HEAD: usize = 12;
+pub const ENTRY_HEAD: usize = 12;
 
 /// What one worker changed in one epoch: entries in the form in which they are written.
 #[derive(Clone, Debug, Default)]

@@ -63,6 +63,8 @@ pub struct WorkerSetup {
     pub threads: usize,
     /// The generation's number (law D6).
     pub generation: u64,
+    /// The first epoch of the generation; it is closed empty (law S3).
+    pub first_epoch: u64,
     /// The edge of this process.
     pub edge: Arc<Edge>,
     /// All slots of the generation, by number.
@@ -133,14 +135,13 @@ pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
         committed: Handle::new(),
         next_dead_letter,
     });
-    let first_epoch = shared.setup.clock.now();
     let activator = worker.dataflow::<u64, _, _>(|scope| {
         let sourced = source(scope, &shared, shared.processed.clone(), shared.committed.clone());
         let activator = sourced.activator.clone();
         build(Feed::new(sourced, &shared));
         activator
     });
-    debug_assert!(first_epoch > 0, "epochs are counted from 1");
+    debug_assert!(shared.setup.first_epoch > 0, "epochs are counted from 1");
     let mut last = [Some(0); 2];
     while !shared.committed.done() {
         worker.step_or_park(Some(Duration::from_millis(500)));

@@ -147,6 +147,8 @@ impl<'l> Delivery<'l> {
             state.queued_rows += self.rows;
             state.queued_bytes += self.bytes;
             state.queue.push_back(taken);
+            let moment = self.received_at.unwrap_or_default();
+            state.in_flight.push_back((Receipt(self.receipt), moment));
             slot.edge.budget.add(self.bytes);
             drop(state);
             slot.statistics.count_delivery(self.rows, self.bytes);

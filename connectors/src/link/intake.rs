@@ -1,6 +1,6 @@
 //! The half of a link that delivers: room, permits, positions.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Delivery, Position, Slot};
 use crate::{error::ConnectorError, message::PartitionRef, row::AttributesWriter};
@@ -118,6 +118,16 @@ impl LinkIntake {
     /// Where the slot of this link is: its number and how many its connection has.
     pub fn slot_number(&self) -> (usize, usize) {
         (self.slot.place.number, self.slot.place.slots)
+    }
+
+    /// Names of all models, in order.
+    pub fn models(&self) -> Vec<String> {
+        self.slot.edge.models.sorted().into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether the store is held: a connector whose callers wait refuses new ones (law R1).
+    pub fn is_held(&self) -> bool {
+        self.slot.edge.held.load(Ordering::Acquire)
     }
 
     /// The worker of this link, and how many workers there are: a message for a twin that this

@@ -85,6 +85,8 @@ pub(super) struct SlotState {
     pub(super) outbox: Outbox,
     /// The newest receipt whose epoch is committed, and an epoch at or after it.
     pub(super) acknowledged: (Receipt, u64),
+    /// Deliveries that wait for their acknowledgement, with the moment of each.
+    pub(super) in_flight: VecDeque<(Receipt, Timestamp)>,
     /// What of it the connector was told.
     pub(super) told: Receipt,
     /// What it is told next.
@@ -144,6 +146,7 @@ pub struct Slot {
     pub(super) room: Notify,
     pub(super) room_blocking: Condvar,
     pub(super) news: Notify,
+    settled: Notify,
 }
 
 impl Slot {
@@ -165,6 +168,7 @@ impl Slot {
             room: Notify::new(),
             room_blocking: Condvar::new(),
             news: Notify::new(),
+            settled: Notify::new(),
         })
     }
 
@@ -229,6 +233,9 @@ impl Slot {
 
     fn discard_queue(&self, state: &mut SlotState) {
         self.edge.budget.free(state.queued_bytes);
+        // What was not taken will never be acknowledged; it was the newest.
+        let taken = state.in_flight.len() - state.queue.len();
+        state.in_flight.truncate(taken);
         state.queue.clear();
         (state.queued_rows, state.queued_bytes) = (0, 0);
     }
@@ -264,6 +271,7 @@ impl Slot {
         self.room.notify_waiters();
         self.room_blocking.notify_all();
         self.news.notify_one();
+        self.settled.notify_waiters();
     }
 
     // ---- what the dataflow does; none of it waits
@@ -337,8 +345,14 @@ impl Slot {
         let mut state = self.state();
         if receipt > state.acknowledged.0 {
             state.acknowledged = (receipt, epoch);
+            let done = state.in_flight.partition_point(|(waiting, _)| *waiting <= receipt);
+            state.in_flight.drain(..done);
+            let settled = state.in_flight.is_empty();
             drop(state);
             self.news.notify_one();
+            if settled {
+                self.settled.notify_waiters();
+            }
         }
     }
 
@@ -366,6 +380,27 @@ impl Slot {
     }
 
     // ---- what people ask
+
+    /// Deliveries that wait for their acknowledgement.
+    pub fn waiting_deliveries(&self) -> u64 {
+        self.state().in_flight.len() as u64
+    }
+
+    /// When the oldest delivery was made that waits for its acknowledgement.
+    pub fn oldest_unacknowledged(&self) -> Option<Timestamp> {
+        self.state().in_flight.front().map(|(_, moment)| *moment)
+    }
+
+    /// Waits until no delivery waits for its acknowledgement.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.state().in_flight.is_empty() {
+                return;
+            }
+            settled.await;
+        }
+    }
 
     /// Feedback that waits for its confirmation.
     pub fn unconfirmed(&self) -> usize {

@@ -1,0 +1,259 @@
+//! HTTP: devices post messages and get the twin's replies in the answer, after the commit.
+//!
+//! [`Rest`] is one connection. Its slots, one a worker, share one service: the handler of a request
+//! chooses the slot whose worker owns the twin, so that its message is not exchanged, delivers, and
+//! waits for the acknowledgement of its receipt. By law D1 the answer is complete then.
+//!
+//! Reading order: this file, `rest/routes.rs`, `rest/post.rs`, `rest/deliver.rs`,
+//! `rest/waiters.rs`, `rest/gate.rs`; then `rest/replies.rs` and `rest/feedback.rs` for what twins
+//! send, and `rest/serve.rs` for the accept loop.
+
+mod body;
+mod deliver;
+mod feedback;
+mod fetch;
+mod gate;
+mod ndjson;
+mod post;
+mod problem;
+mod replies;
+mod routes;
+mod serve;
+mod service;
+mod settings;
+mod time;
+mod waiters;
+mod watch;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::Router;
+use tokio::sync::oneshot;
+
+pub use serve::{ServeLimits, serve};
+pub use settings::RestSettings;
+
+use self::{
+    gate::Gate,
+    replies::Home,
+    service::{LinkFacts, Service},
+};
+use crate::{
+    connector::{ConfigurableConnector, Connector, ConnectorInfo, Guarantee},
+    error::{ConnectorError, ErrorKind},
+    link::Link,
+    message::Format,
+};
+
+/// Feedback that nobody fetches is stored, so a stop does not wait for its data source.
+const DRAIN_TIMEOUT_MS: u64 = 1000;
+
+/// A REST connection: answers requests after their commit.
+///
+/// ```no_run
+/// use twinflow_connectors::rest::Rest;
+///
+/// let web = Rest::listen("127.0.0.1:7701").models(["turbines"]).wait_ms(2_000);
+/// web.bind().expect("the port is free");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Rest {
+    service: Arc<Service>,
+    /// A socket that [`Rest::bind`] made and no session has taken yet.
+    bound: Arc<Mutex<Option<std::net::TcpListener>>>,
+    slot: usize,
+}
+
+impl Rest {
+    /// A connection with its own listener, for example on `127.0.0.1:7701`.
+    ///
+    /// The address is looked at by [`Rest::bind`], or else when the first session starts.
+    pub fn listen(address: impl Into<String>) -> Self {
+        Self::new(RestSettings { listen: Some(address.into()), ..RestSettings::default() })
+    }
+
+    /// A connection without a listener: a server has to mount [`Rest::router`].
+    pub fn mounted() -> Self {
+        Self::new(RestSettings::default())
+    }
+
+    fn new(settings: RestSettings) -> Self {
+        Self { service: Service::new(settings), bound: Arc::default(), slot: 0 }
+    }
+
+    /// Takes messages for these models only; `"*"`, the default, is every model.
+    #[must_use]
+    pub fn models(self, models: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let models = models.into_iter().map(Into::into).collect();
+        self.with(|settings| settings.models = models)
+    }
+
+    /// Answers 504 when a message is not committed after so many milliseconds (default 10,000).
+    #[must_use]
+    pub fn wait_ms(self, millis: u64) -> Self {
+        self.with(|settings| settings.wait_ms = millis)
+    }
+
+    /// Changes any setting before the connection is used.
+    #[must_use]
+    pub fn with(self, change: impl FnOnce(&mut RestSettings)) -> Self {
+        let mut settings = self.service.settings.clone();
+        change(&mut settings);
+        Self::new(settings)
+    }
+
+    /// Binds the own listener, so that a port in use is an error before the engine starts; gives
+    /// the address, with the port that was chosen for port 0. `None` without an own listener.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`] for settings that cannot work and for an address beyond
+    /// loopback, [`ErrorKind::Unreachable`] naming an address that is in use.
+    pub fn bind(&self) -> Result<Option<SocketAddr>, ConnectorError> {
+        self.service.settings.check()?;
+        let Some(address) = self.service.settings.address()? else { return Ok(None) };
+        let mut bound = self.bound.lock().expect("only set and taken");
+        let listener = match bound.take() {
+            Some(listener) => listener,
+            None => bind(address)?,
+        };
+        let address = listener.local_addr().map_err(|error| cannot_listen(address, error))?;
+        *bound = Some(listener);
+        Ok(Some(address))
+    }
+
+    /// The paths of this connection, to be merged into another server's; they answer 503 while no
+    /// session is open. They have no fallback and do not look at `Host`: that is the server's.
+    pub fn router(&self) -> Router {
+        routes::paths(&self.service)
+    }
+
+    /// Where the API and the page are: the 404 of the own listener names it.
+    pub fn api_address(&self, address: impl Into<String>) {
+        self.service.set_api_address(address.into());
+    }
+
+    /// Refuses messages with 503 and this reason, for one model or with `"*"` for all, until it is
+    /// called with `None`: a model whose messages keep failing (law P5), a store that is held (law
+    /// R1). Requests that were taken before go on.
+    pub fn hold(&self, model: &str, reason: Option<String>) {
+        self.service.hold(model, reason);
+    }
+
+    /// Whether the program's own server has to mount [`Rest::router`].
+    pub fn needs_mounting(&self) -> bool {
+        self.service.settings.listen.is_none()
+    }
+
+    /// Serves the own listener while `session` runs.
+    async fn serve_while(&self, session: impl Future<Output = ()>) -> Result<(), ConnectorError> {
+        let Some(address) = self.bind()? else {
+            session.await;
+            return Ok(());
+        };
+        let bound = self.bound.lock().expect("only set and taken").take();
+        let listener = bound.expect("bound just before, and only slot 0 takes it");
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+            .map_err(|error| cannot_listen(address, error))?;
+        tracing::info!(%address, "listening");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let limits = self.service.settings.serve_limits();
+        let serving = serve(listener, routes::own_listener(&self.service), limits, stopped);
+        let session = async {
+            session.await;
+            drop(stop);
+        };
+        tokio::join!(serving, session);
+        Ok(())
+    }
+}
+
+impl Connector for Rest {
+    fn slots(&self, workers: usize) -> usize {
+        workers
+    }
+
+    fn for_slot(&mut self, number: usize) -> Option<Self> {
+        Some(Self { slot: number, ..self.clone() })
+    }
+
+    fn info(&self) -> ConnectorInfo {
+        ConnectorInfo {
+            format: Format::Json,
+            answers: true,
+            dedupe_keep_secs: Some(self.service.settings.idempotency_keep_secs),
+            guarantee: Guarantee::AtLeastOnce,
+            feedback_expiry_secs: None,
+            drain_timeout_ms: Some(DRAIN_TIMEOUT_MS),
+        }
+    }
+
+    async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {
+        self.service.settings.check()?;
+        let Link { intake, mut events } = link;
+        let facts = LinkFacts::of(&intake);
+        let mailboxes = Arc::clone(&self.service.mailboxes);
+        let gate = Gate::new(intake, Home { confirmer: events.confirmer(), mailboxes });
+        let session = async {
+            let _open = OpenGate::new(&self.service, &gate, &facts);
+            gate.follow(&mut events, &self.service).await;
+        };
+        if self.slot == 0 {
+            self.serve_while(session).await
+        } else {
+            session.await;
+            Ok(())
+        }
+    }
+}
+
+impl ConfigurableConnector for Rest {
+    const TYPE: &'static str = "rest";
+    const ABOUT: &'static str =
+        "HTTP: POST messages, the answer after the commit has the twin's replies";
+    type Settings = RestSettings;
+
+    fn from_settings(settings: RestSettings) -> Result<Self, ConnectorError> {
+        settings.check()?;
+        settings.address()?;
+        Ok(Self::new(settings))
+    }
+}
+
+/// A gate that requests may choose, until this is dropped.
+struct OpenGate<'r> {
+    service: &'r Service,
+    gate: &'r Arc<Gate>,
+}
+
+impl<'r> OpenGate<'r> {
+    fn new(service: &'r Service, gate: &'r Arc<Gate>, facts: &LinkFacts) -> Self {
+        service.open(gate, facts);
+        Self { service, gate }
+    }
+}
+
+impl Drop for OpenGate<'_> {
+    fn drop(&mut self) {
+        self.service.close(self.gate);
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ConnectorError> {
+    std::net::TcpListener::bind(address).map_err(|error| cannot_listen(address, error))
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error) -> ConnectorError {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::Misconfigured,
+        _ => ErrorKind::Unreachable,
+    };
+    ConnectorError::new(kind, format!("listen on {address}")).because(error)
+}

@@ -1,0 +1,213 @@
+//! What an engine is made of, as its user says it.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use twinflow_connectors::{Connector, message::Clock};
+use twinflow_operators::{
+    ModelSettings,
+    feed::{Feed, Rows, Settled},
+    model::MessageProcessor,
+    models::Models,
+    store::EpochStore,
+    worker::BuildGraph,
+};
+
+use super::{Engine, start};
+use crate::{
+    connections::{Connection, ConnectionSettings},
+    error::Result,
+};
+
+/// Where twins are kept.
+#[derive(Clone)]
+pub enum StoreChoice {
+    /// The epoch log in this directory: the default.
+    Log {
+        /// The state directory.
+        dir: PathBuf,
+        /// Bytes of one segment file; `None`: 64 MiB.
+        segment_bytes: Option<u64>,
+    },
+    /// Nothing survives the process (law D13).
+    Memory,
+    /// A store of one's own.
+    Custom(Arc<dyn EpochStore>),
+}
+
+impl fmt::Debug for StoreChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log { dir, .. } => f.debug_tuple("Log").field(dir).finish(),
+            Self::Memory => f.write_str("Memory"),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+/// Builds an [`Engine`].
+pub struct EngineBuilder {
+    pub(super) models: Models,
+    pub(super) connections: Vec<Connection>,
+    pub(super) graph: Arc<BuildGraph>,
+    pub(super) workers: usize,
+    pub(super) store: StoreChoice,
+    pub(super) clock: Clock,
+    pub(super) wait_ms: u64,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            models: Models::new(),
+            connections: Vec::new(),
+            graph: Arc::new(|feed: Feed<'_, Rows>| {
+                let models = feed.models();
+                feed.process(models).settle()
+            }),
+            workers: 0,
+            store: StoreChoice::Log { dir: PathBuf::from("state"), segment_bytes: None },
+            clock: crate::clock::system_clock(),
+            wait_ms: 10_000,
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Adds a model under the name that its twins are known by.
+    #[must_use]
+    pub fn model<P: MessageProcessor>(mut self, name: &str, processor: P) -> Self {
+        self.models = self.models.with(name, processor);
+        self
+    }
+
+    /// The same with settings other than the defaults.
+    #[must_use]
+    pub fn model_with<P: MessageProcessor>(
+        mut self,
+        name: &str,
+        processor: P,
+        settings: ModelSettings,
+    ) -> Self {
+        self.models = self.models.with_settings(name, processor, settings);
+        self
+    }
+
+    /// Replaces all models.
+    #[must_use]
+    pub fn models(mut self, models: Models) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Adds a connection.
+    #[must_use]
+    pub fn connection<C: Connector>(self, name: &str, connector: C) -> Self {
+        self.connection_with(name, connector, ConnectionSettings::default())
+    }
+
+    /// The same with settings other than the defaults.
+    #[must_use]
+    pub fn connection_with<C: Connector>(
+        mut self,
+        name: &str,
+        connector: C,
+        settings: ConnectionSettings,
+    ) -> Self {
+        self.connections.push(Connection::new(name, connector, settings));
+        self
+    }
+
+    /// Adds connections whose types are known only to their registry.
+    #[must_use]
+    pub fn connections(mut self, connections: impl IntoIterator<Item = Connection>) -> Self {
+        self.connections.extend(connections);
+        self
+    }
+
+    /// Replaces the graph: `|feed| feed.filter(..).process(feed_models).settle()`.
+    #[must_use]
+    pub fn dataflow(
+        mut self,
+        build: impl for<'s> Fn(Feed<'s, Rows>) -> Settled<'s> + Send + Sync + 'static,
+    ) -> Self {
+        self.graph = Arc::new(build);
+        self
+    }
+
+    /// Worker threads; 0, the default, takes one less than the machine has cores.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Keeps the twins in this directory, `state` by default.
+    #[must_use]
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.store = StoreChoice::Log { dir: dir.into(), segment_bytes: None };
+        self
+    }
+
+    /// Keeps nothing over a restart: everything acknowledged is lost with the process.
+    #[must_use]
+    pub fn memory_store(mut self) -> Self {
+        self.store = StoreChoice::Memory;
+        self
+    }
+
+    /// Chooses the store.
+    #[must_use]
+    pub fn store(mut self, store: StoreChoice) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// How long a read or a create waits for its commit, in milliseconds. Default 10,000.
+    #[must_use]
+    pub fn wait_ms(mut self, wait_ms: u64) -> Self {
+        self.wait_ms = wait_ms;
+        self
+    }
+
+    /// Replaces the machine's clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Recovers the twins, starts workers and connections.
+    ///
+    /// # Errors
+    ///
+    /// A name is wrong or given twice, the state directory cannot be used, or a stored state does
+    /// not load.
+    pub fn start(self) -> Result<Engine> {
+        start::start(self)
+    }
+
+    /// Starts, waits for SIGINT or SIGTERM, stops; a second signal ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`] and [`Engine::stop`].
+    pub fn run(self) -> Result<()> {
+        let engine = self.start()?;
+        let asked = engine.runtime().block_on(crate::signals::stop_asked());
+        asked?;
+        crate::signals::exit_on_the_next(engine.runtime());
+        let stopped = engine.stop()?;
+        tracing::info!(%stopped, "stopped");
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("models", &self.models)
+            .field("store", &self.store)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}

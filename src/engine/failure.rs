@@ -1,0 +1,47 @@
+//! How a process ends when it must (laws F1, P5, D11).
+
+use std::sync::Once;
+
+use twinflow_operators::{in_guarded_call, store::StoreError};
+
+use crate::error::{Error, ErrorKind};
+
+static HOOK: Once = Once::new();
+
+/// A panic in a worker or in the log ends the process with its own code; one inside a guarded call
+/// of user code is an error of that call, and one in a connector's task ends that connection.
+pub(super) fn install_panic_hook() {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if in_guarded_call() {
+                tracing::debug!(%panic, "a processor panicked; its messages become dead letters");
+                return;
+            }
+            before(panic);
+            let ends = std::thread::current().name().is_some_and(|name| {
+                name.starts_with("timely:") || name.starts_with("twinflow:log")
+            });
+            if ends {
+                exit(ErrorKind::Broken);
+            }
+        }));
+    });
+}
+
+/// The store cannot go on: nothing that is not durable may be acknowledged, so the process ends.
+pub(super) fn store_failed(error: StoreError) {
+    let error = Error::from(error);
+    tracing::error!(error = error.report(), "the store failed; the process ends");
+    exit(error.kind());
+}
+
+/// A model with the policy `halt` failed.
+pub(super) fn halted(why: &str) {
+    tracing::error!(why, "a model with on_failure = \"halt\" failed; the process ends");
+    exit(ErrorKind::Halted);
+}
+
+fn exit(kind: ErrorKind) -> ! {
+    std::process::exit(i32::from(kind.exit_code()))
+}

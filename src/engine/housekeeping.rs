@@ -1,0 +1,43 @@
+//! What happens once in a while: held stores are noticed, old feedback is given up.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::start::Parts;
+
+/// How long the store may stand still before new requests are refused (law R1).
+const HELD_AFTER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const EXPIRE_EVERY: u32 = 10;
+
+/// Looks ten times a second until the runtime ends.
+pub(super) async fn keep_house(parts: Arc<Parts>) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let (mut committed, mut moved_at) = (0, Instant::now());
+    for look in 1u32.. {
+        looks.tick().await;
+        let now = parts.progress.committed.load(Ordering::Acquire);
+        // The open epoch is never committed; only closed ones can be held.
+        let owes = now < parts.clock.now();
+        if now != committed || !owes {
+            (committed, moved_at) = (now, Instant::now());
+        }
+        let held = owes && moved_at.elapsed() >= HELD_AFTER;
+        if parts.edge.held.swap(held, Ordering::AcqRel) != held {
+            if held {
+                tracing::warn!(epoch = now, "the store has not moved for two seconds");
+            } else {
+                tracing::info!("the store moves again");
+            }
+        }
+        if look.is_multiple_of(EXPIRE_EVERY) {
+            let now = (parts.time)();
+            parts.slots.iter().for_each(|slot| slot.expire_feedback(now));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! From a builder to a running engine, in order: names, store, recovery, slots, workers, links.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use twinflow_connectors::{
+    ConnectorInfo,
+    link::{Edge, OUTBOX_LIMITS, OutboxLimits, Slot, SlotPlace, Wake},
+    message::{Clock, Format, model_name_error},
+    route::slot_worker,
+};
+use twinflow_operators::{
+    clock::EpochClock,
+    dead_letter::DeadLetters,
+    models::Models,
+    progress::{Control, Progress},
+    recover::Recovered,
+    store::{EpochPart, EpochStore},
+    worker::{BuildGraph, Limits, WorkerSetup},
+};
+
+use super::{
+    Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
+    requests::EngineLinks,
+};
+use crate::{
+    clock::random,
+    connections::{Connection, Connections, Prepared},
+    error::{Error, ErrorKind, Result},
+    recovery::{Recovery, recover, restore_slots},
+    store::MemoryStore,
+};
+
+/// The name of the engine's own links.
+const ENGINE: &str = "(engine)";
+
+/// What all threads of a running engine share.
+pub(crate) struct Parts {
+    pub(super) generation: u64,
+    pub(super) first_epoch: u64,
+    pub(super) edge: Arc<Edge>,
+    pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) wakes: Vec<Arc<Wake>>,
+    pub(super) clock: Arc<EpochClock>,
+    pub(super) time: Clock,
+    pub(super) store: Arc<dyn EpochStore>,
+    pub(super) models: Models,
+    pub(super) recovered: Arc<Recovered>,
+    pub(super) first_part: Option<EpochPart>,
+    pub(super) dead_letters: Arc<DeadLetters>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) controls: Vec<Arc<Control>>,
+    pub(super) graph: Arc<BuildGraph>,
+    pub(super) wait_ms: u64,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Parts {
+    /// What one worker is made of.
+    pub(super) fn setup_of(&self, index: usize) -> WorkerSetup {
+        WorkerSetup {
+            index,
+            threads: self.controls.len(),
+            generation: self.generation,
+            first_epoch: self.first_epoch,
+            edge: Arc::clone(&self.edge),
+            slots: self.slots.clone(),
+            wake: Arc::clone(&self.wakes[index]),
+            clock: Arc::clone(&self.clock),
+            time: self.time.clone(),
+            store: Arc::clone(&self.store),
+            models: self.models.clone(),
+            recovered: Arc::clone(&self.recovered),
+            first_part: self.first_part.clone(),
+            dead_letters: Arc::clone(&self.dead_letters),
+            progress: Arc::clone(&self.progress),
+            control: Arc::clone(&self.controls[index]),
+            limits: Limits::of_worker(self.controls.len()),
+            on_halt: Arc::new(failure::halted),
+        }
+    }
+
+    /// Lets the dataflow end: sources give up their capabilities.
+    pub(super) fn end(&self) {
+        for (control, wake) in self.controls.iter().zip(&self.wakes) {
+            control.end.store(true, Ordering::Release);
+            wake.ring();
+        }
+    }
+}
+
+/// Starts the engine.
+pub(super) fn start(builder: EngineBuilder) -> Result<Engine> {
+    failure::install_panic_hook();
+    check_names(&builder)?;
+    let workers = worker_count(builder.workers);
+    let store = open_store(&builder.store)?;
+    let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
+    let Recovery { recovered, connections, models, first_part } =
+        recover(&*store, &builder.models, &names)?;
+    let claimed = store.claim(workers)?;
+
+    let edge = Edge::new(workers, models, builder.clock.clone());
+    let wakes: Vec<Arc<Wake>> = (0..workers).map(|_| Arc::default()).collect();
+    let mut slots = Vec::new();
+    let mut prepared = Vec::new();
+    for (connection, number) in builder.connections.into_iter().zip(connections) {
+        let (connection, info) = prepare(connection, workers);
+        let own = make_slots(&connection.name, number, &info, workers, &edge, &wakes, &mut slots)?;
+        restore_slots(&recovered, number, &own);
+        prepared.push(Prepared { connection, info: info.0, slots: own });
+    }
+    let engine_slots = engine_slots(&edge, &wakes, &mut slots)?;
+    let dead_letters = DeadLetters::default();
+    recovered.dead_letters().cloned().for_each(|letter| dead_letters.add(letter));
+    dead_letters.commit(claimed.base);
+
+    let parts = Arc::new(Parts {
+        generation: claimed.generation,
+        first_epoch: claimed.base + 1,
+        edge,
+        slots,
+        wakes,
+        clock: Arc::new(EpochClock::new(claimed.base + 1)),
+        time: builder.clock.clone(),
+        store,
+        models: builder.models,
+        recovered: Arc::new(recovered),
+        first_part,
+        dead_letters: Arc::new(dead_letters),
+        progress: Arc::default(),
+        controls: (0..workers).map(|_| Arc::default()).collect(),
+        graph: builder.graph,
+        wait_ms: builder.wait_ms,
+    });
+    run(parts, prepared, &engine_slots, &builder.clock)
+}
+
+/// Starts threads, waits until the first epoch is complete, opens the links (law S3).
+fn run(
+    parts: Arc<Parts>,
+    prepared: Vec<Prepared>,
+    engine_slots: &[Arc<Slot>],
+    clock: &Clock,
+) -> Result<Engine> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("twinflow:edge")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "could not start the edge's threads").because(error)
+        })?;
+    let links = Arc::new(EngineLinks::open(engine_slots, runtime.handle()));
+    let workers = start_workers(&parts, &links)?;
+    let first = parts.first_epoch;
+    while parts.progress.processed.load(Ordering::Acquire) <= first {
+        if parts.recovered.failure().is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    if let Some(why) = parts.recovered.failure() {
+        parts.end();
+        drop(workers);
+        return Err(Error::new(ErrorKind::StateRefused, why));
+    }
+    drop(runtime.spawn(keep_house(Arc::clone(&parts))));
+    let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
+    let handle = EngineHandle {
+        parts: Arc::clone(&parts),
+        links,
+        connections: Arc::clone(&connections),
+        stopping: Arc::new(AtomicBool::new(false)),
+    };
+    Ok(Engine { parts, connections, handle, runtime: Some(runtime), workers: Some(workers) })
+}
+
+fn start_workers(parts: &Arc<Parts>, links: &Arc<EngineLinks>) -> Result<super::Workers> {
+    let config = timely::Config {
+        communication: timely::CommunicationConfig::Process(parts.controls.len()),
+        worker: timely::WorkerConfig::default().idle_spin(Duration::from_micros(10)),
+    };
+    let (parts, links) = (Arc::clone(parts), Arc::clone(links));
+    timely::execute(config, move |worker| super::run(worker, &parts, &links))
+        .map_err(|why| Error::new(ErrorKind::Broken, format!("could not start workers: {why}")))
+}
+
+/// Names are checked before anything is opened (behaviour.md, case 4).
+fn check_names(builder: &EngineBuilder) -> Result<()> {
+    if let Some(problem) = builder.models.problem() {
+        return Err(Error::misconfigured(problem));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for connection in &builder.connections {
+        let name = &connection.name;
+        if let Some(problem) = model_name_error(name) {
+            let problem = problem.replacen("model name", "connection name", 1);
+            return Err(Error::misconfigured(problem));
+        }
+        if !seen.insert(name) {
+            let what = format!("the connection name \"{name}\" is registered twice");
+            return Err(Error::misconfigured(what));
+        }
+    }
+    Ok(())
+}
+
+fn worker_count(asked: usize) -> usize {
+    if asked > 0 {
+        return asked;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores.saturating_sub(1).max(1)
+}
+
+fn open_store(choice: &StoreChoice) -> Result<Arc<dyn EpochStore>> {
+    match choice {
+        StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
+        StoreChoice::Custom(store) => Ok(Arc::clone(store)),
+        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes),
+    }
+}
+
+#[cfg(feature = "local-log")]
+fn open_log(dir: &Path, segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+    let _ = (dir, segment_bytes);
+    Err(Error::misconfigured("the log is not there yet"))
+}
+
+#[cfg(not(feature = "local-log"))]
+fn open_log(dir: &Path, _segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+    let dir = dir.display();
+    Err(Error::misconfigured(format!(
+        "this build has no local-log to keep \"{dir}\" with; build with the feature local-log, or \
+         choose the memory store"
+    )))
+}
+
+/// What a connection says of itself, and what its outbox is limited to.
+fn prepare(connection: Connection, workers: usize) -> (Connection, (ConnectorInfo, usize)) {
+    let info = connection.connector.info();
+    let slots = connection.connector.slots(workers).max(1);
+    (connection, (info, slots))
+}
+
+/// Makes the slots of one connection, numbered one after another (law S1).
+fn make_slots(
+    name: &str,
+    connection_number: u16,
+    (info, count): &(ConnectorInfo, usize),
+    workers: usize,
+    edge: &Arc<Edge>,
+    wakes: &[Arc<Wake>],
+    all: &mut Vec<Arc<Slot>>,
+) -> Result<Vec<Arc<Slot>>> {
+    let connection: Arc<str> = name.into();
+    let expiry_secs = info.feedback_expiry_secs.unwrap_or(OUTBOX_LIMITS.expiry_secs);
+    let limits = OutboxLimits { expiry_secs, ..OUTBOX_LIMITS };
+    let mut own = Vec::with_capacity(*count);
+    for number in 0..*count {
+        let worker = slot_worker(name, number, workers);
+        let place = SlotPlace {
+            id: slot_id(all)?,
+            connection: Arc::clone(&connection),
+            connection_number,
+            number,
+            slots: *count,
+            worker,
+            format: info.format,
+            answers: info.answers,
+            dedupe_keep_secs: info.dedupe_keep_secs,
+        };
+        let slot = Slot::new(place, Arc::clone(edge), Arc::clone(&wakes[worker]), limits);
+        own.push(Arc::clone(&slot));
+        all.push(slot);
+    }
+    Ok(own)
+}
+
+fn slot_id(all: &[Arc<Slot>]) -> Result<u16> {
+    u16::try_from(all.len())
+        .map_err(|_| Error::misconfigured("all connections together have more than 65,535 links"))
+}
+
+/// One slot per worker for the engine's own requests (law R1).
+fn engine_slots(
+    edge: &Arc<Edge>,
+    wakes: &[Arc<Wake>],
+    all: &mut Vec<Arc<Slot>>,
+) -> Result<Vec<Arc<Slot>>> {
+    let connection: Arc<str> = ENGINE.into();
+    let mut own = Vec::with_capacity(wakes.len());
+    for (worker, wake) in wakes.iter().enumerate() {
+        let place = SlotPlace {
+            id: slot_id(all)?,
+            connection: Arc::clone(&connection),
+            connection_number: u16::MAX,
+            number: worker,
+            slots: wakes.len(),
+            worker,
+            format: Format::Json,
+            answers: true,
+            dedupe_keep_secs: None,
+        };
+        let slot = Slot::new(place, Arc::clone(edge), Arc::clone(wake), OUTBOX_LIMITS);
+        own.push(Arc::clone(&slot));
+        all.push(slot);
+    }
+    Ok(own)
+}

@@ -1,0 +1,83 @@
+//! Counters of a running engine, gathered when somebody asks.
+
+use std::sync::atomic::Ordering;
+
+use twinflow_operators::store::StoreStatistics;
+
+use super::start::Parts;
+
+/// Counters of a process since its start.
+#[derive(Clone, Debug, Default)]
+pub struct EngineStatistics {
+    /// Workers of the process.
+    pub workers: usize,
+    /// The generation.
+    pub generation: u64,
+    /// Epochs closed with data by its sources.
+    pub epochs: u64,
+    /// The open epoch.
+    pub open_epoch: u64,
+    /// Every epoch before this one is processed.
+    pub processed_epoch: u64,
+    /// Every epoch before this one is committed.
+    pub committed_epoch: u64,
+    /// Bytes that wait in the queues of all links.
+    pub queued_bytes: u64,
+    /// Dead letters that are kept.
+    pub dead_letters: u64,
+    /// Whether the store has not moved for two seconds.
+    pub held: bool,
+    /// Per model, by name.
+    pub models: Vec<ModelStatus>,
+    /// The store.
+    pub store: StoreStatistics,
+}
+
+/// Counters of one model.
+#[derive(Clone, Debug, Default)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// Messages applied.
+    pub messages: u64,
+    /// Calls of its processor.
+    pub calls: u64,
+    /// Messages that failed.
+    pub failed: u64,
+    /// Messages whose id had been handled.
+    pub repeated: u64,
+    /// Feedback messages sent.
+    pub feedback: u64,
+    /// Twins that exist.
+    pub twins: u64,
+}
+
+pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
+    let progress = &parts.progress;
+    let model = |name: &str| {
+        let counters = parts.models.statistics(name)?;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Some(ModelStatus {
+            name: name.to_owned(),
+            messages: load(&counters.messages),
+            calls: load(&counters.calls),
+            failed: load(&counters.failed),
+            repeated: load(&counters.repeated),
+            feedback: load(&counters.feedback),
+            twins: load(&counters.twins),
+        })
+    };
+    EngineStatistics {
+        workers: parts.controls.len(),
+        generation: parts.generation,
+        epochs: progress.epochs.load(Ordering::Relaxed),
+        open_epoch: parts.clock.now(),
+        processed_epoch: progress.processed.load(Ordering::Acquire),
+        committed_epoch: progress.committed.load(Ordering::Acquire),
+        queued_bytes: parts.edge.budget.bytes() as u64,
+        dead_letters: parts.dead_letters.len() as u64,
+        held: parts.edge.held.load(Ordering::Acquire),
+        models: parts.models.names().filter_map(model).collect(),
+        store: parts.store.statistics(),
+    }
+}

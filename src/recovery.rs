@@ -1,0 +1,91 @@
+//! From what the store gives back to what a generation starts with (laws D2, D3, D8).
+
+use std::{collections::HashSet, sync::Arc};
+
+use twinflow_connectors::{
+    link::{ModelNames, Slot},
+    route::{bucket, twin_hash},
+};
+use twinflow_operators::{
+    models::Models,
+    recover::{CONNECTIONS, MODELS, Recovered},
+    store::{EntryKind, EpochPart, EpochStore},
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What recovery found, with numbers for all names.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub(crate) recovered: Recovered,
+    /// Numbers of connections, in the order in which they were given.
+    pub(crate) connections: Vec<u16>,
+    pub(crate) models: ModelNames,
+    /// New names, to be written in the first epoch.
+    pub(crate) first_part: Option<EpochPart>,
+}
+
+/// Reads everything committed and gives each configured name its number.
+pub(crate) fn recover(
+    store: &dyn EpochStore,
+    models: &Models,
+    connections: &[String],
+) -> Result<Recovery> {
+    let mut recovered = Recovered::default();
+    store.replay(&mut |entry| recovered.fold(entry))?;
+    if let Some(damage) = recovered.damage() {
+        return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
+    }
+    let mut first = EpochPart::default();
+    let mut known = HashSet::new();
+    let mut number = |space: u16, name: &str| {
+        let number = recovered.number(space, name).unwrap_or_else(|| {
+            let number = recovered.free_number(space);
+            recovered.name(space, number, name);
+            first.put_ledger(EntryKind::Name, space, &number.to_le_bytes(), name.as_bytes());
+            number
+        });
+        known.insert((space, number));
+        number
+    };
+    let models: Vec<_> =
+        models.names().map(|name| (name.to_owned(), number(MODELS, name))).collect();
+    let connections: Vec<_> = connections.iter().map(|name| number(CONNECTIONS, name)).collect();
+    refuse_unknown(&recovered, &known)?;
+    let first_part = (!first.is_empty()).then_some(first);
+    Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
+}
+
+/// What is stored and not configured would be lost silently; so the start fails (law D8).
+fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>) -> Result<()> {
+    let unknown = recovered.unknown(known);
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let named = unknown.iter().map(|(space, name, count)| match *space {
+        MODELS => format!("model \"{name}\" ({count} twins)"),
+        _ => format!("connection \"{name}\" ({count} positions and feedback messages)"),
+    });
+    let names = named.collect::<Vec<_>>().join(", ");
+    Err(Error::new(
+        ErrorKind::StateRefused,
+        format!(
+            "the state has what the configuration lacks: {names}; add it to the configuration, \
+             or start with another state directory"
+        ),
+    ))
+}
+
+/// Positions and unconfirmed feedback go to the slots of their connection.
+pub(crate) fn restore_slots(recovered: &Recovered, connection: u16, slots: &[Arc<Slot>]) {
+    for position in recovered.positions(connection) {
+        for slot in slots {
+            slot.restore_position(position.clone());
+        }
+    }
+    for entry in recovered.outbox(connection) {
+        // Feedback of a twin always leaves by the same slot of its connection (law S1).
+        let number = usize::from(bucket(twin_hash(entry.twin.as_bytes()))) % slots.len();
+        slots[number].restore_feedback(entry.clone());
+    }
+}

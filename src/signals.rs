@@ -1,0 +1,34 @@
+//! SIGINT and SIGTERM: the first drains, the second ends at once (law F2).
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Waits until somebody asks the process to stop.
+///
+/// # Errors
+///
+/// The operating system refuses to tell.
+pub(crate) async fn stop_asked() -> Result<()> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "could not listen for signals").because(error)
+        })
+    };
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// From here on the next signal ends the process without another word.
+pub(crate) fn exit_on_the_next(runtime: &tokio::runtime::Handle) {
+    drop(runtime.spawn(async {
+        if stop_asked().await.is_ok() {
+            std::process::exit(130);
+        }
+    }));
+}

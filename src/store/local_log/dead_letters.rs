@@ -1,0 +1,274 @@
+//! Payloads of dead letters, in files of their own (law D12).
+//!
+//! A frame that names a payload is written after the payload is synced. A file is never opened for
+//! writing again after a restart, so nothing in it needs recovery. Dropped payloads are forgotten;
+//! their room in the files is not given back yet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crc32fast::Hasher;
+use twinflow_operators::store::{ENTRY_HEAD, Entry, EntryKind, EpochPart, StoreError, entries};
+
+use super::super::dead_letter;
+use super::disk::{Access, Disk, DiskFile};
+use super::error::disk_error;
+use super::format::block_end;
+
+/// Where a payload is, and its check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    file: u32,
+    at: u64,
+    length: u32,
+    check: u32,
+}
+
+/// Bytes of a place behind the description, in the frame.
+const PLACE_LEN: usize = 20;
+
+impl Place {
+    fn encode(self) -> [u8; PLACE_LEN] {
+        let mut bytes = [0; PLACE_LEN];
+        bytes[0..4].copy_from_slice(&self.file.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.at.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.length.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.check.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (file, bytes) = bytes.split_first_chunk::<4>()?;
+        let (at, bytes) = bytes.split_first_chunk::<8>()?;
+        let (length, bytes) = bytes.split_first_chunk::<4>()?;
+        Some(Self {
+            file: u32::from_le_bytes(*file),
+            at: u64::from_le_bytes(*at),
+            length: u32::from_le_bytes(*length),
+            check: u32::from_le_bytes(bytes.try_into().ok()?),
+        })
+    }
+}
+
+/// An entry of a frame as it was appended, but for the payload of a dead letter.
+///
+/// `None` if it is no entry that [`DeadLetters::copy`] writes.
+pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>> {
+    match entry.kind {
+        EntryKind::DeadLetter => {
+            let (description, place) = dead_letter::split(entry.value)?;
+            index.apply([(dead_letter::number(entry.key)?, Some(Place::decode(place)?))]);
+            Some(Entry { value: description, ..entry })
+        }
+        EntryKind::DeadLetterDropped => {
+            index.apply([(dead_letter::number(entry.key)?, None)]);
+            Some(entry)
+        }
+        _ => Some(entry),
+    }
+}
+
+/// Where the payloads are of all dead letters that are durable and not dropped.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    places: Mutex<BTreeMap<u64, Place>>,
+}
+
+impl Index {
+    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clear(&self) {
+        self.places().clear();
+    }
+
+    fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<Place>)>) {
+        let mut places = self.places();
+        for (number, place) in changes {
+            match place {
+                Some(place) => places.insert(number, place),
+                None => places.remove(&number),
+            };
+        }
+    }
+
+    /// Reads a payload back and checks it.
+    pub(super) fn payload(
+        &self,
+        disk: &dyn Disk,
+        number: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(place) = self.places().get(&number).copied() else { return Ok(None) };
+        if place.length == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let name = file_name(place.file);
+        let mut payload = vec![0; place.length as usize];
+        let read = disk.open(&name, Access::Read).and_then(|it| it.read_at(place.at, &mut payload));
+        read.map_err(|cause| {
+            disk_error(format!("read dead letter {number} in \"{name}\""), cause)
+        })?;
+        if check(number, &payload) != place.check {
+            return Err(StoreError::Corrupt {
+                at: format!("\"{name}\" at {}", place.at),
+                what: format!("the payload of dead letter {number} is not what was written"),
+                last_good_epoch: 0,
+            });
+        }
+        Ok(Some(payload))
+    }
+}
+
+/// The writer of the files, on the log thread.
+pub(super) struct DeadLetters {
+    disk: Arc<dyn Disk>,
+    index: Arc<Index>,
+    file_bytes: u64,
+    current: Option<Current>,
+    next_file: u32,
+    payloads: Vec<u8>,
+    changes: Vec<(u64, Option<Place>)>,
+    scratch: EpochPart,
+}
+
+struct Current {
+    file: Box<dyn DiskFile>,
+    number: u32,
+    /// Where the payloads of this group begin.
+    at: u64,
+    /// Whether its name may not be durable yet.
+    new: bool,
+}
+
+impl DeadLetters {
+    /// A writer that begins a new file when there is something to write.
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        index: Arc<Index>,
+        file_bytes: u64,
+        next_file: u32,
+    ) -> Self {
+        let scratch = EpochPart::default();
+        let (payloads, changes) = (Vec::new(), Vec::new());
+        Self { disk, index, file_bytes, current: None, next_file, payloads, changes, scratch }
+    }
+
+    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads.
+    pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<(), StoreError> {
+        let bytes = part.bytes();
+        let (mut copied, mut at) = (0, 0);
+        for entry in entries(bytes) {
+            let entry = entry.expect("a part holds whole entries");
+            let end = at + ENTRY_HEAD + entry.key.len() + entry.value.len();
+            if entry.kind == EntryKind::DeadLetter {
+                body.extend_from_slice(&bytes[copied..at]);
+                copied = end;
+                self.divert(&entry, body)?;
+            } else if entry.kind == EntryKind::DeadLetterDropped {
+                let number = dead_letter::number(entry.key);
+                self.changes.push((number.expect("its key is its number"), None));
+            }
+            at = end;
+        }
+        body.extend_from_slice(&bytes[copied..]);
+        Ok(())
+    }
+
+    fn divert(&mut self, entry: &Entry<'_>, body: &mut Vec<u8>) -> Result<(), StoreError> {
+        let number =
+            dead_letter::number(entry.key).expect("the key of a dead letter is its number");
+        let (description, payload) =
+            dead_letter::split(entry.value).expect("a dead letter begins with its description");
+        let current = self.file()?;
+        let (file, start) = (current.number, current.at);
+        let place = Place {
+            file,
+            at: start + self.payloads.len() as u64,
+            length: u32::try_from(payload.len()).expect("a payload is at most a message"),
+            check: check(number, payload),
+        };
+        self.payloads.extend_from_slice(payload);
+        self.changes.push((number, Some(place)));
+
+        let mut scratch = EpochPart::with_buffer(std::mem::take(&mut self.scratch).into_buffer());
+        let value = [description, &place.encode()].concat();
+        scratch.put(entry.kind, entry.bucket, entry.space, entry.key, &value);
+        body.extend_from_slice(scratch.bytes());
+        self.scratch = scratch;
+        Ok(())
+    }
+
+    /// The file that the payloads of this group go to.
+    fn file(&mut self) -> Result<&Current, StoreError> {
+        let full = self.current.as_ref().is_some_and(|current| current.at >= self.file_bytes);
+        if self.current.is_none() || (full && self.payloads.is_empty()) {
+            let number = self.next_file;
+            let name = file_name(number);
+            let file = self.disk.open(&name, Access::Create);
+            let file = file.map_err(|cause| disk_error(format!("create \"{name}\""), cause))?;
+            self.next_file += 1;
+            self.current = Some(Current { file, number, at: 0, new: true });
+        }
+        Ok(self.current.as_ref().expect("it was made above"))
+    }
+
+    /// Makes the payloads of this group durable; says how many syncs and bytes that took.
+    pub(super) fn sync(&mut self) -> Result<(u64, u64), StoreError> {
+        let Some(current) = self.current.as_mut().filter(|_| !self.payloads.is_empty()) else {
+            return Ok((0, 0));
+        };
+        let write = || {
+            current.file.write_at(current.at, &self.payloads)?;
+            current.file.sync()?;
+            if current.new { self.disk.sync_names() } else { Ok(()) }
+        };
+        write().map_err(|cause| {
+            disk_error(format!("write dead letters to \"{}\"", file_name(current.number)), cause)
+        })?;
+        let written = self.payloads.len() as u64;
+        let syncs = 1 + u64::from(std::mem::take(&mut current.new));
+        current.at = block_end(current.at + written);
+        self.payloads.clear();
+        Ok((syncs, written))
+    }
+
+    /// The frames of this group are durable: payloads can be read from now on.
+    pub(super) fn publish(&mut self) {
+        self.index.apply(self.changes.drain(..));
+    }
+}
+
+fn file_name(number: u32) -> String {
+    format!("dead-letters-{number:04}.dat")
+}
+
+/// The number of a file of dead letters, by its name.
+pub(super) fn file_number(name: &str) -> Option<u32> {
+    name.strip_prefix("dead-letters-")?.strip_suffix(".dat")?.parse().ok()
+}
+
+fn check(number: u64, payload: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_back() {
+        let place = Place { file: 3, at: 1 << 40, length: 7, check: 9 };
+        assert_eq!(Place::decode(&place.encode()), Some(place));
+        assert_eq!(Place::decode(&place.encode()[1..]), None);
+    }
+
+    #[test]
+    fn a_file_has_a_number() {
+        assert_eq!(file_number(&file_name(12)), Some(12));
+        assert_eq!(file_number("segment-0000000001.log"), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! The few things the log asks of a disk, so that tests can put a worse one in its place.
+
+use std::any::Any;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be read; it must exist.
+    Read,
+    /// To be read and written; it must exist.
+    Write,
+    /// To be written from nothing; whatever was there is gone.
+    Create,
+}
+
+/// One directory of files.
+pub trait Disk: Send + Sync + 'static {
+    /// Its place, for messages.
+    fn place(&self) -> String;
+
+    /// Makes the directory, and its parents, durably.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn prepare(&self) -> io::Result<()>;
+
+    /// Takes the directory until the value given back is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InUse`], or the operating system's.
+    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>, LockError>;
+
+    /// Names of everything in the directory, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Renames a file, over another one if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names durable: those created, renamed and removed.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's. After one, nothing written before it counts.
+    fn sync_names(&self) -> io::Result<()>;
+}
+
+/// One open file.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Fills `into` from this offset.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's; `UnexpectedEof` behind the end.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all bytes at this offset.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what was written durable, and the length with it.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's. After one, nothing written before it counts.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Why a directory could not be taken.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; this one, if it said so.
+    InUse(Option<u32>),
+    /// The operating system's answer.
+    Io(io::Error),
+}
+
+impl From<io::Error> for LockError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Name of the file that is locked while a process has the directory.
+pub(super) const LOCK: &str = "LOCK";
+
+/// A directory of the file system: 0700, its files 0600.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+}
+
+impl Disk for Directory {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        create(&self.path)
+    }
+
+    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>, LockError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(self.path.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text);
+                let holder = read.ok().and_then(|_| text.trim().parse().ok());
+                return Err(LockError::InUse(holder));
+            }
+        }
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        Ok(Box::new(file))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(access != Access::Read).mode(0o600);
+        options.create(access == Access::Create).truncate(access == Access::Create);
+        Ok(Box::new(options.open(self.path.join(name))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// Creates a directory and the parents that are not there, each durable in its own parent.
+fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        done => done?,
+    }
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+impl DiskFile for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(into, at)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,156 @@
+//! What the frames of a log say, judged in order. Pure: bytes in, verdict out.
+
+use super::format::{
+    BLOCK, FRAME_HEAD, FrameHead, FrameKind, SegmentHeader, block_end, read_frame,
+};
+
+/// What is known after the frames that were read so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct History {
+    /// Sequence of the last frame.
+    pub(super) sequence: u64,
+    /// Last generation.
+    pub(super) generation: u64,
+    /// Last epoch.
+    pub(super) epoch: u64,
+}
+
+impl History {
+    /// Whether this frame can be the next one.
+    pub(super) fn accepts(&self, head: &FrameHead) -> bool {
+        let in_order = match head.kind {
+            FrameKind::Epoch => head.generation == self.generation && head.epoch > self.epoch,
+            FrameKind::Seal => head.generation == self.generation && head.epoch >= self.epoch,
+            FrameKind::Start => head.generation > self.generation && head.epoch >= self.epoch,
+        };
+        in_order && head.sequence == self.sequence + 1 && head.proven_until <= self.sequence
+    }
+
+    fn advance(&mut self, head: &FrameHead) {
+        self.sequence = head.sequence;
+        self.generation = head.generation;
+        self.epoch = head.epoch;
+    }
+}
+
+/// The last good frame of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastFrame {
+    /// Its head.
+    pub(super) head: FrameHead,
+    /// Where it starts.
+    pub(super) at: u64,
+    /// Where it ends, padding not included.
+    pub(super) end: u64,
+}
+
+/// How a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With its last frame.
+    Whole,
+    /// Something follows the last frame that may be a write that was cut off.
+    Torn {
+        /// Where it begins.
+        at: u64,
+    },
+    /// What follows the last frame was durable once, and is not what was written.
+    Damaged {
+        /// Where it begins.
+        at: u64,
+        /// Sequence of a later frame that proves it.
+        proof: u64,
+    },
+}
+
+/// Reads the frames of a segment in order, moves `history`, and judges the end.
+///
+/// # Errors
+///
+/// What `each` says.
+pub(super) fn read_segment<E>(
+    header: &SegmentHeader,
+    segment: &[u8],
+    history: &mut History,
+    each: &mut impl FnMut(&FrameHead, &[u8], u64) -> Result<(), E>,
+) -> Result<(Option<LastFrame>, Ending), E> {
+    let mut last = None;
+    let mut at = BLOCK;
+    while at < segment.len() as u64 {
+        let frame = read_frame(segment, header.seed, at);
+        let Some((head, body)) = frame.filter(|(head, _)| history.accepts(head)) else {
+            let lost = history.sequence + 1;
+            let ending = match find_proof(header, segment, at, lost) {
+                Some(proof) => Ending::Damaged { at, proof },
+                None => Ending::Torn { at },
+            };
+            return Ok((last, ending));
+        };
+        each(&head, body, at)?;
+        history.advance(&head);
+        let end = at + (FRAME_HEAD + body.len()) as u64;
+        last = Some(LastFrame { head, at, end });
+        at = if head.last_in_group { block_end(end) } else { end };
+    }
+    Ok((last, Ending::Whole))
+}
+
+/// Looks at every block from `at` on for a frame that was written when `lost` was durable.
+///
+/// A head that checks is enough: a group is begun only when the one before it is synced.
+fn find_proof(header: &SegmentHeader, segment: &[u8], at: u64, lost: u64) -> Option<u64> {
+    std::iter::once(at)
+        .chain((block_end(at + 1)..segment.len() as u64).step_by(BLOCK as usize))
+        .filter_map(|block| {
+            FrameHead::decode(segment.get(usize::try_from(block).ok()?..)?, header.seed, block)
+        })
+        .find(|head| head.proven_until >= lost)
+        .map(|head| head.sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(kind: FrameKind, sequence: u64, generation: u64, epoch: u64) -> FrameHead {
+        FrameHead {
+            kind,
+            last_in_group: true,
+            sequence,
+            proven_until: sequence - 1,
+            generation,
+            epoch,
+            entries: 0,
+            body_len: 0,
+            body_check: 0,
+        }
+    }
+
+    #[test]
+    fn frames_follow_each_other_without_a_gap_and_never_go_back() {
+        let history = History { sequence: 5, generation: 2, epoch: 10 };
+        assert!(history.accepts(&head(FrameKind::Epoch, 6, 2, 11)));
+        assert!(history.accepts(&head(FrameKind::Epoch, 6, 2, 15)), "empty epochs have no frame");
+        assert!(history.accepts(&head(FrameKind::Seal, 6, 2, 10)));
+        assert!(history.accepts(&head(FrameKind::Start, 6, 3, 10)));
+        for wrong in [
+            FrameHead { proven_until: 5, ..head(FrameKind::Epoch, 7, 2, 11) },
+            FrameHead { proven_until: 4, ..head(FrameKind::Epoch, 5, 2, 11) },
+            head(FrameKind::Epoch, 6, 2, 10),
+            head(FrameKind::Epoch, 6, 3, 11),
+            head(FrameKind::Epoch, 6, 1, 11),
+            head(FrameKind::Seal, 6, 3, 10),
+            head(FrameKind::Start, 6, 2, 10),
+            head(FrameKind::Start, 6, 3, 9),
+            FrameHead { proven_until: 6, ..head(FrameKind::Epoch, 6, 2, 11) },
+        ] {
+            assert!(!history.accepts(&wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_begins_with_a_generation() {
+        assert!(History::default().accepts(&head(FrameKind::Start, 1, 1, 0)));
+        assert!(!History::default().accepts(&head(FrameKind::Epoch, 1, 1, 1)));
+    }
+}

@@ -1,0 +1,164 @@
+//! The file that makes a directory ours: `twinflow-state`, with the version and the log's id.
+
+use std::any::Any;
+
+use twinflow_operators::store::StoreError;
+
+use super::disk::{Access, Disk, LOCK, LockError};
+use super::error::open_error;
+use super::format::VERSION;
+
+/// Its name.
+const MARKER: &str = "twinflow-state";
+
+/// Its name until it is whole.
+const MARKER_NEW: &str = "twinflow-state.new";
+
+/// What a new directory may hold already: leftovers of a start that was cut off, and what a file
+/// system puts at its root.
+const HARMLESS: [&str; 3] = [LOCK, MARKER_NEW, "lost+found"];
+
+/// Takes the directory, makes it ours if it is new, and gives the id of its log.
+pub(super) fn take(
+    disk: &dyn Disk,
+    new_id: u64,
+) -> Result<(Box<dyn Any + Send + Sync>, u64), StoreError> {
+    let place = disk.place();
+    let io = |doing: &'static str| {
+        let place = place.clone();
+        move |cause| open_error(&place, doing, cause)
+    };
+    disk.prepare().map_err(io("create"))?;
+    refuse_foreign(&place, &disk.list().map_err(io("list"))?)?;
+    let lock = disk.lock().map_err(|error| lock_error(&place, error))?;
+    let names = disk.list().map_err(io("list"))?;
+    if names.iter().any(|name| name == MARKER) {
+        let bytes = read(disk).map_err(io("read the marker of"))?;
+        return Ok((lock, check(&place, parse(&bytes))?));
+    }
+    let write = || {
+        let file = disk.open(MARKER_NEW, Access::Create)?;
+        file.write_at(0, text(new_id).as_bytes())?;
+        file.sync()?;
+        disk.rename(MARKER_NEW, MARKER)?;
+        disk.sync_names()
+    };
+    write().map_err(io("write the marker of"))?;
+    Ok((lock, new_id))
+}
+
+fn read(disk: &dyn Disk) -> std::io::Result<Vec<u8>> {
+    let file = disk.open(MARKER, Access::Read)?;
+    let mut bytes = vec![0; file.length()?.min(4096) as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn lock_error(place: &str, error: LockError) -> StoreError {
+    match error {
+        LockError::Io(cause) => open_error(place, "lock", cause),
+        LockError::InUse(holder) => {
+            let holder = holder.map_or(String::new(), |pid| format!(" (process {pid})"));
+            StoreError::Refused {
+                why: format!(
+                    "state directory \"{place}\" is in use by another twinflow{holder}; stop it \
+                     first, or choose another directory"
+                ),
+            }
+        }
+    }
+}
+
+/// Refuses a directory that holds something and is not marked as ours.
+fn refuse_foreign(place: &str, names: &[String]) -> Result<(), StoreError> {
+    if names.iter().any(|name| name == MARKER) {
+        return Ok(());
+    }
+    match names.iter().filter(|name| !HARMLESS.contains(&name.as_str())).min() {
+        None => Ok(()),
+        Some(found) => Err(StoreError::Refused {
+            why: format!(
+                "directory \"{place}\" is no state directory: it holds \"{found}\" and no \
+                 \"{MARKER}\"; choose a new or empty directory"
+            ),
+        }),
+    }
+}
+
+fn text(log_id: u64) -> String {
+    let text = format!("twinflow state {VERSION}\nlog {log_id:016x}\n");
+    format!("{text}check {:08x}\n", crc32fast::hash(text.as_bytes()))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Marker {
+    Ours(u64),
+    Newer(u32),
+    Damaged,
+}
+
+fn parse(bytes: &[u8]) -> Marker {
+    let read = || {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let version = text.strip_prefix("twinflow state ")?.lines().next()?.parse().ok()?;
+        if version > VERSION {
+            return Some(Marker::Newer(version));
+        }
+        let id = text.lines().nth(1)?.strip_prefix("log ")?;
+        Some(Marker::Ours(u64::from_str_radix(id, 16).ok()?))
+    };
+    match read() {
+        Some(Marker::Ours(id)) if text(id).as_bytes() != bytes => Marker::Damaged,
+        Some(marker) => marker,
+        None => Marker::Damaged,
+    }
+}
+
+fn check(place: &str, marker: Marker) -> Result<u64, StoreError> {
+    match marker {
+        Marker::Ours(id) => Ok(id),
+        Marker::Newer(version) => Err(newer(place, version)),
+        Marker::Damaged => Err(StoreError::Corrupt {
+            at: format!("\"{place}/{MARKER}\""),
+            what: "it is not what was written; restore the directory from a copy".into(),
+            last_good_epoch: 0,
+        }),
+    }
+}
+
+/// The refusal of a newer format.
+pub(super) fn newer(place: &str, version: u32) -> StoreError {
+    StoreError::Refused {
+        why: format!(
+            "state directory \"{place}\" has format {version} and this twinflow reads format \
+             {VERSION}; use the newer twinflow that wrote it, or choose another directory"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_is_read_back_and_no_flip_of_it_passes() {
+        let marker = text(0xABC).into_bytes();
+        assert_eq!(parse(&marker), Marker::Ours(0xABC));
+        for bit in 0..marker.len() * 8 {
+            let mut flipped = marker.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!matches!(parse(&flipped), Marker::Ours(_)), "bit {bit}");
+        }
+        assert_eq!(parse(b"twinflow state 2\nwhatever comes then"), Marker::Newer(2));
+    }
+
+    #[test]
+    fn only_what_a_start_leaves_behind_is_not_foreign() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert!(refuse_foreign("d", &names(&["LOCK", "twinflow-state.new", "lost+found"])).is_ok());
+        assert!(refuse_foreign("d", &names(&["twinflow-state", "notes.txt"])).is_ok());
+        let refused = refuse_foreign("d", &names(&["notes.txt", "LOCK"])).unwrap_err().to_string();
+        assert!(refused.contains("it holds \"notes.txt\""), "{refused}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Makes the end of a log that was found safe to write behind (law D11).
+//!
+//! What a file shows need not be on the disk: after a failed sync the page cache holds bytes that
+//! no later sync writes. So whatever no later frame proves is written again, and synced, before
+//! anything is built on it.
+
+use twinflow_operators::store::StoreError;
+
+use super::disk::{Access, Disk, DiskFile};
+use super::error::disk_error;
+use super::format::{FRAME_HEAD, FrameHead, block_end};
+use super::replay::{Found, Tail, copy_name, segment_name};
+
+/// The segment to go on in.
+pub(super) struct Open {
+    pub(super) file: Box<dyn DiskFile>,
+    pub(super) number: u64,
+    pub(super) seed: u32,
+    /// Where the next group begins.
+    pub(super) at: u64,
+}
+
+/// Removes leftovers and secures the last frames; gives the segment to go on in, if there is one.
+pub(super) fn secure(disk: &dyn Disk, found: &Found) -> Result<Option<Open>, StoreError> {
+    for name in &found.leftovers {
+        disk.remove(name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))?;
+    }
+    if !found.leftovers.is_empty() {
+        disk.sync_names().map_err(|cause| disk_error("remove leftovers", cause))?;
+    }
+    let Some(tail) = &found.tail else { return Ok(None) };
+    let name = segment_name(tail.header.number);
+    let secured = if tail.sealed { rewrite_seal(disk, tail) } else { copy(disk, tail) };
+    let file = secured.map_err(|cause| disk_error(format!("secure \"{name}\""), cause))?;
+    Ok(Some(Open {
+        file,
+        number: tail.header.number,
+        seed: tail.header.seed,
+        at: block_end(tail.last.end),
+    }))
+}
+
+/// Writes the seal again. Its block holds nothing that was acknowledged, and everything before it
+/// is proven by it.
+fn rewrite_seal(disk: &dyn Disk, tail: &Tail) -> std::io::Result<Box<dyn DiskFile>> {
+    let file = disk.open(&segment_name(tail.header.number), Access::Write)?;
+    let mut block = tail.last.head.encode(tail.header.seed, tail.last.at).to_vec();
+    block.resize(usize::try_from(block_end(FRAME_HEAD as u64)).expect("one block"), 0);
+    file.write_at(tail.last.at, &block)?;
+    file.sync()?;
+    Ok(file)
+}
+
+/// Copies the good part of the segment to a new file and puts that in its place.
+///
+/// The last good frame becomes the last of its group: the rest of the group may be torn off.
+fn copy(disk: &dyn Disk, tail: &Tail) -> std::io::Result<Box<dyn DiskFile>> {
+    let (name, copy) = (segment_name(tail.header.number), copy_name(tail.header.number));
+    let size = |bytes| usize::try_from(bytes).map_err(std::io::Error::other);
+    let mut bytes = vec![0; size(block_end(tail.last.end))?];
+    disk.open(&name, Access::Read)?.read_at(0, &mut bytes[..size(tail.last.end)?])?;
+    let head = FrameHead { last_in_group: true, ..tail.last.head };
+    let at = size(tail.last.at)?;
+    bytes[at..at + FRAME_HEAD].copy_from_slice(&head.encode(tail.header.seed, tail.last.at));
+    let file = disk.open(&copy, Access::Create)?;
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    disk.rename(&copy, &name)?;
+    disk.sync_names()?;
+    Ok(file)
+}

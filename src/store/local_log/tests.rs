@@ -1,0 +1,8 @@
+//! Tests of the whole log: on a disk that fails and loses power, and on the real one.
+
+mod crash;
+mod damage;
+mod driver;
+mod real;
+mod sim;
+mod steps;

@@ -1,0 +1,127 @@
+//! Drives a log as two workers would, and knows what it may and must give back.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
+
+use super::super::{Disk, LocalLog, LogOptions};
+use super::sim::Random;
+
+pub(super) const SEGMENT: u64 = 16 << 10;
+
+/// An entry that was appended or replayed.
+pub(super) type Owned = (EntryKind, Vec<u8>, Vec<u8>);
+
+/// An open log, with a bell and a failure that are waited for.
+pub(super) struct Driver {
+    pub(super) log: LocalLog,
+    events: Receiver<Option<StoreError>>,
+    pub(super) failures: Vec<StoreError>,
+}
+
+impl Driver {
+    pub(super) fn open(disk: Arc<dyn Disk>, random: u64) -> Result<Self, StoreError> {
+        let (bell, events) = channel();
+        let failure = bell.clone();
+        let mut options = LogOptions::new(
+            random,
+            Arc::new(move |error| failure.send(Some(error)).expect("the driver is there")),
+        );
+        options.segment_bytes = SEGMENT;
+        options.seal_after = Duration::from_secs(3600);
+        let log = LocalLog::open_on(disk, options)?;
+        log.attach(0, Box::new(move || bell.send(None).expect("the driver is there")));
+        Ok(Self { log, events, failures: vec![] })
+    }
+
+    pub(super) fn replay(&self) -> Result<Vec<Owned>, StoreError> {
+        let mut all = vec![];
+        self.log.replay(&mut |entry| {
+            all.push((entry.kind, entry.key.to_vec(), entry.value.to_vec()));
+        })?;
+        Ok(all)
+    }
+
+    pub(super) fn append(&self, worker: usize, epoch: u64, entries: &[Owned]) {
+        let mut part = EpochPart::default();
+        for (kind, key, value) in entries {
+            part.put(*kind, 5, 1, key, value);
+        }
+        self.log.append(worker, epoch, part);
+    }
+
+    /// Waits until every epoch below this one is durable, or the log has failed.
+    pub(super) fn wait(&mut self, through: u64) -> bool {
+        while self.log.durable(0) < through && self.failures.is_empty() {
+            let event = self.events.recv_timeout(Duration::from_secs(10));
+            self.failures.extend(event.expect("the log says something in time"));
+        }
+        self.log.durable(0) >= through
+    }
+
+    /// All failures there will be; the log ends.
+    pub(super) fn into_failures(self) -> Vec<StoreError> {
+        let Self { log, events, mut failures } = self;
+        drop(log);
+        failures.extend(events.try_iter().flatten());
+        failures
+    }
+}
+
+/// Opens a log and gives what it holds.
+pub(super) fn contents(disk: Arc<dyn Disk>) -> Result<Vec<Owned>, StoreError> {
+    Driver::open(disk, 1)?.replay()
+}
+
+/// Opens a log, replays and claims it for `workers`.
+pub(super) fn claimed(disk: Arc<dyn Disk>, random: u64, workers: usize) -> (Driver, Claimed) {
+    let driver = Driver::open(disk, random).unwrap();
+    driver.replay().unwrap();
+    let claimed = driver.log.claim(workers).unwrap();
+    (driver, claimed)
+}
+
+pub(super) fn state(number: u64, length: usize) -> Owned {
+    let mut value = number.to_le_bytes().to_vec();
+    value.resize(length.max(8), number as u8 | 1);
+    (EntryKind::State, format!("twin-{number}").into_bytes(), value)
+}
+
+pub(super) fn letter(number: u64, payload: &[u8]) -> Owned {
+    let value = [&3u32.to_le_bytes()[..], b"why", payload].concat();
+    (EntryKind::DeadLetter, number.to_le_bytes().to_vec(), value)
+}
+
+/// A few entries that no other call makes.
+pub(super) fn some_entries(random: &mut Random, next: &mut u64) -> Vec<Owned> {
+    (0..random.below(4))
+        .map(|_| {
+            *next += 1;
+            match random.below(8) {
+                0 => letter(*next, &vec![*next as u8 | 1; random.below(1500) as usize]),
+                _ => state(*next, random.below(1200) as usize),
+            }
+        })
+        .collect()
+}
+
+/// The entry as replay gives it.
+pub(super) fn as_replayed(entry: &Owned) -> Owned {
+    match entry.0 {
+        EntryKind::DeadLetter => (entry.0, entry.1.clone(), entry.2[..7].to_vec()),
+        _ => entry.clone(),
+    }
+}
+
+/// Every dead letter of these that was not replayed with its own payload.
+pub(super) fn wrong_payloads(log: &LocalLog, entries: &[Owned]) -> usize {
+    let letters = entries.iter().filter(|(kind, ..)| *kind == EntryKind::DeadLetter);
+    letters
+        .filter(|(_, key, value)| {
+            let number = u64::from_le_bytes(key[..].try_into().unwrap());
+            log.dead_letter_payload(number).ok().flatten().as_deref() != Some(&value[7..])
+        })
+        .count()
+}

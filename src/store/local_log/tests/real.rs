@@ -1,0 +1,107 @@
+//! On the real disk: modes, the lock, directories that are not ours.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use twinflow_operators::store::{EpochStore, StoreError};
+
+use super::super::{LocalLog, LogOptions, disk::Directory};
+use super::driver::{claimed, contents, letter, state};
+
+fn options() -> LogOptions {
+    LogOptions::new(42, Arc::new(|error| panic!("{error}")))
+}
+
+fn refusal(directory: &Path) -> String {
+    match LocalLog::open(directory, options()) {
+        Err(StoreError::Refused { why }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_log_is_written_and_read_back_and_only_its_user_sees_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("deep/state");
+    let (mut driver, _) = claimed(Arc::new(Directory::new(&path)), 1, 1);
+    for epoch in 1..20 {
+        driver.append(0, epoch, &[state(epoch, 2000), letter(epoch, b"payload")]);
+        driver.log.closed(0, epoch + 1);
+        assert!(driver.wait(epoch + 1));
+    }
+    driver.log.seal().unwrap();
+    let again = driver.replay().unwrap();
+    drop(driver);
+    let seen = contents(Arc::new(Directory::new(&path))).unwrap();
+    assert_eq!((seen.len(), &seen), (38, &again));
+    assert_eq!((mode(&path), mode(&root.path().join("deep"))), (0o700, 0o700));
+    let files: Vec<_> = fs::read_dir(&path).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused_with_the_process_that_has_it() {
+    let root = tempfile::tempdir().unwrap();
+    let first = LocalLog::open(root.path(), options()).unwrap();
+    let why = refusal(root.path());
+    assert!(why.contains(&format!("(process {})", std::process::id())), "{why}");
+    drop(first);
+    LocalLog::open(root.path(), options()).unwrap();
+}
+
+#[test]
+fn a_foreign_directory_is_refused_and_left_as_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("thesis.txt"), "years of work").unwrap();
+    let why = refusal(root.path());
+    assert!(why.contains("it holds \"thesis.txt\""), "{why}");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_in_place_of_the_directory_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("file");
+    fs::write(&path, "").unwrap();
+    assert!(refusal(&path).contains("is not a directory"), "{}", refusal(&path));
+    assert!(refusal(&path.join("below")).contains("is not a directory"));
+}
+
+#[test]
+fn a_newer_version_is_refused_with_the_remedy() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("twinflow-state"), "twinflow state 2\nsomething new\n").unwrap();
+    let why = refusal(root.path());
+    assert!(why.contains("has format 2") && why.contains("use the newer twinflow"), "{why}");
+}
+
+#[test]
+fn a_segment_length_out_of_bounds_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let options = LogOptions { segment_bytes: 1, ..options() };
+    let refused = LocalLog::open(root.path(), options).unwrap_err().to_string();
+    assert!(refused.contains("segment_bytes is 1"), "{refused}");
+}
+
+#[test]
+fn law_d7_an_idle_log_seals_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let options = LogOptions { seal_after: Duration::ZERO, ..options() };
+    let log = LocalLog::open(root.path(), options).unwrap();
+    log.claim(1).unwrap();
+    while log.statistics().frames < 2 {
+        std::thread::yield_now();
+    }
+    log.seal().unwrap();
+    assert_eq!(log.statistics().frames, 2, "a sealed log needs no second seal");
+}

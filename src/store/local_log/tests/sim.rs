@@ -1,0 +1,287 @@
+//! A disk that keeps only what was synced, and a random half of the rest, over a power cut.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::super::writer::mix;
+use super::super::{Access, Disk, DiskFile, LockError};
+
+const SECTOR: usize = 512;
+
+/// Numbers that a seed decides.
+#[derive(Clone, Default)]
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        mix(self.0) % limit
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct SimDisk {
+    sim: Arc<Mutex<Sim>>,
+}
+
+#[derive(Default)]
+struct Sim {
+    inodes: Vec<Inode>,
+    /// What a process sees.
+    names: BTreeMap<String, usize>,
+    /// What a power cut may leave: the synced names, then those after each later change.
+    names_left: Vec<BTreeMap<String, usize>>,
+    /// Writes, syncs and changes of names until the power goes.
+    until_cut: Option<u64>,
+    /// Syncs until one fails.
+    until_sync_fails: Option<u64>,
+    cut: bool,
+    log: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+struct Inode {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    dirty: BTreeSet<usize>,
+}
+
+fn no_power() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+impl Sim {
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.until_cut {
+            _ if self.cut => Err(no_power()),
+            Some(0) => {
+                self.cut = true;
+                Err(no_power())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn sync_step(&mut self) -> io::Result<bool> {
+        self.step()?;
+        match &mut self.until_sync_fails {
+            Some(0) => {
+                self.until_sync_fails = None;
+                Ok(false)
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(true)
+            }
+            None => Ok(true),
+        }
+    }
+
+    fn rename(&mut self, change: impl FnOnce(&mut BTreeMap<String, usize>)) -> io::Result<()> {
+        if self.names_left.is_empty() {
+            self.names_left.push(self.names.clone());
+        }
+        change(&mut self.names);
+        self.names_left.push(self.names.clone());
+        self.step()
+    }
+}
+
+impl SimDisk {
+    fn sim(&self) -> MutexGuard<'_, Sim> {
+        self.sim.lock().unwrap()
+    }
+
+    /// The power goes after this many steps, in the middle of the next.
+    pub(super) fn cut_after(&self, steps: u64) {
+        self.sim().until_cut = Some(steps);
+    }
+
+    /// A sync fails after this many, and the pages it should have written count as clean.
+    pub(super) fn fail_sync_after(&self, syncs: u64) {
+        self.sim().until_sync_fails = Some(syncs);
+    }
+
+    /// Whether the power is off.
+    pub(super) fn is_cut(&self) -> bool {
+        self.sim().cut
+    }
+
+    /// What is there when the power is back.
+    pub(super) fn power_cut(&self, random: &mut Random) -> Self {
+        let old = self.sim();
+        let mut names = old.names.clone();
+        if !old.names_left.is_empty() {
+            names = old.names_left[random.below(old.names_left.len() as u64) as usize].clone();
+        }
+        let inodes = old.inodes.iter().map(|inode| inode.survivor(random)).collect();
+        let sim = Sim { inodes, names, ..Sim::default() };
+        Self { sim: Arc::new(Mutex::new(sim)) }
+    }
+
+    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
+        let sim = self.sim();
+        sim.inodes[sim.names[name]].seen.clone()
+    }
+
+    /// Puts a file there, durably.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut sim = self.sim();
+        let inode = Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), dirty: BTreeSet::new() };
+        sim.inodes.push(inode);
+        let number = sim.inodes.len() - 1;
+        sim.names.insert(name.into(), number);
+    }
+
+    pub(super) fn delete(&self, name: &str) {
+        self.sim().names.remove(name).unwrap();
+    }
+
+    /// An independent copy.
+    pub(super) fn copy(&self) -> Self {
+        let old = self.sim();
+        let (inodes, names) = (old.inodes.clone(), old.names.clone());
+        Self { sim: Arc::new(Mutex::new(Sim { inodes, names, ..Sim::default() })) }
+    }
+
+    pub(super) fn segments(&self) -> Vec<String> {
+        let is_segment = |name: &&String| name.ends_with(".log");
+        self.sim().names.keys().filter(is_segment).cloned().collect()
+    }
+
+    /// What was done, one word a step, since the last call.
+    pub(super) fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.sim().log)
+    }
+}
+
+impl Inode {
+    fn survivor(&self, random: &mut Random) -> Self {
+        let mut bytes = self.durable.clone();
+        for sector in &self.dirty {
+            if random.below(2) == 0 {
+                let from = sector * SECTOR;
+                let to = (from + SECTOR).min(self.seen.len());
+                bytes.resize(bytes.len().max(to), 0);
+                bytes[from..to].copy_from_slice(&self.seen[from..to]);
+            }
+        }
+        if random.below(2) == 0 && !self.dirty.is_empty() {
+            bytes.resize(bytes.len().max(self.seen.len()), 0);
+        }
+        Self { seen: bytes.clone(), durable: bytes, dirty: BTreeSet::new() }
+    }
+}
+
+impl Disk for SimDisk {
+    fn place(&self) -> String {
+        "simulated".into()
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<Box<dyn Any + Send + Sync>, LockError> {
+        Ok(Box::new(()))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.sim().names.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let mut sim = self.sim();
+        let inode = match sim.names.get(name) {
+            Some(inode) if access != Access::Create => *inode,
+            None if access != Access::Create => return Err(io::ErrorKind::NotFound.into()),
+            _ => {
+                sim.inodes.push(Inode::default());
+                let inode = sim.inodes.len() - 1;
+                sim.rename(|names| {
+                    names.insert(name.into(), inode);
+                })?;
+                inode
+            }
+        };
+        drop(sim);
+        Ok(Box::new(SimFile { disk: self.clone(), inode, name: name.into() }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.sim().rename(|names| {
+            let inode = names.remove(from).unwrap();
+            names.insert(to.into(), inode);
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.sim().rename(|names| {
+            names.remove(name);
+        })
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut sim = self.sim();
+        if !sim.sync_step()? {
+            return Err(io::Error::other("EIO"));
+        }
+        sim.names_left.clear();
+        sim.log.push("sync names".into());
+        Ok(())
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+    name: String,
+}
+
+impl DiskFile for SimFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.sim().inodes[self.inode].seen.len() as u64)
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let sim = self.disk.sim();
+        let from = sim.inodes[self.inode].seen.get(at as usize..).unwrap_or_default();
+        let from = from.get(..into.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        into.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut sim = self.disk.sim();
+        if sim.cut {
+            return Err(no_power());
+        }
+        let (at, end) = (at as usize, at as usize + bytes.len());
+        let inode = &mut sim.inodes[self.inode];
+        let length = inode.seen.len().max(end);
+        inode.seen.resize(length, 0);
+        inode.seen[at..end].copy_from_slice(bytes);
+        inode.dirty.extend(at / SECTOR..end.div_ceil(SECTOR));
+        sim.log.push(format!("write {} {at}", self.name));
+        sim.step()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut sim = self.disk.sim();
+        let works = sim.sync_step()?;
+        let inode = &mut sim.inodes[self.inode];
+        inode.dirty.clear();
+        if !works {
+            return Err(io::Error::other("EIO"));
+        }
+        inode.durable = inode.seen.clone();
+        sim.log.push(format!("sync {}", self.name));
+        Ok(())
+    }
+}

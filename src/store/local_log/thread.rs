@@ -1,0 +1,46 @@
+//! The log thread: takes what has gathered, writes it, reports it durable, rings.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use twinflow_operators::store::StoreError;
+
+use super::options::LogOptions;
+use super::queue::{Queue, Work};
+use super::writer::Writer;
+
+/// Starts it. A failed write or sync ends it; `on_failure` is called once, and nothing that was
+/// not reported durable before ever is.
+pub(super) fn spawn(
+    mut writer: Writer,
+    queue: Arc<Queue>,
+    options: &LogOptions,
+) -> io::Result<JoinHandle<()>> {
+    let (seal_after, on_failure) = (options.seal_after, Arc::clone(&options.on_failure));
+    Builder::new().name("twinflow-log".into()).spawn(move || {
+        if let Err(error) = run(&mut writer, &queue, seal_after) {
+            queue.fail();
+            on_failure(error);
+        }
+    })
+}
+
+fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), StoreError> {
+    let mut sealed = false;
+    loop {
+        match queue.next((!sealed).then_some(seal_after)) {
+            Work::Epochs(epochs) => {
+                writer.epochs(&epochs)?;
+                sealed = false;
+                queue.written();
+            }
+            Work::Seal(durable) => {
+                writer.seal(durable)?;
+                sealed = true;
+            }
+            Work::Stop => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Appends groups of frames: one write and one sync each.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use twinflow_operators::store::StoreError;
+
+use super::counters::Counters;
+use super::dead_letters::DeadLetters;
+use super::disk::{Access, Disk};
+use super::error::disk_error;
+use super::format::{BLOCK, FrameHead, FrameKind, SegmentHeader};
+use super::group::{Group, head};
+use super::history::History;
+use super::options::Clock;
+use super::queue::Parts;
+use super::replay::segment_name;
+use super::tail::Open;
+
+/// The end of the log, on the log thread.
+pub(super) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) log_id: u64,
+    pub(super) random: u64,
+    pub(super) segment_bytes: u64,
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+    pub(super) letters: DeadLetters,
+    /// The segment that is appended to.
+    pub(super) open: Option<Open>,
+    /// Number of the segment after it.
+    pub(super) next_segment: u64,
+    /// What the last frame said. Everything up to it is durable.
+    pub(super) history: History,
+    pub(super) group: Group,
+}
+
+impl Writer {
+    /// Begins the next generation behind the last epoch.
+    pub(super) fn start(&mut self, workers: usize) -> Result<(), StoreError> {
+        self.history.generation += 1;
+        let workers = u32::try_from(workers).expect("workers are threads of one machine");
+        self.frame(FrameKind::Start, self.history.epoch, |_, body| {
+            body.extend_from_slice(&workers.to_le_bytes());
+            Ok::<_, Infallible>(0)
+        })
+        .unwrap_or_else(|never| match never {});
+        self.write()
+    }
+
+    /// Proves everything written so far; every epoch below `durable` counts.
+    pub(super) fn seal(&mut self, durable: u64) -> Result<(), StoreError> {
+        let epoch = self.history.epoch.max(durable.saturating_sub(1));
+        self.frame(FrameKind::Seal, epoch, |_, _| Ok::<_, Infallible>(0))
+            .unwrap_or_else(|never| match never {});
+        self.write()
+    }
+
+    /// Writes one frame per epoch.
+    pub(super) fn epochs(&mut self, epochs: &BTreeMap<u64, Parts>) -> Result<(), StoreError> {
+        for (epoch, parts) in epochs {
+            self.frame(FrameKind::Epoch, *epoch, |letters, body| {
+                let mut entries = 0;
+                for part in parts.values() {
+                    letters.copy(part, body)?;
+                    entries += part.len();
+                }
+                Ok(entries)
+            })?;
+        }
+        self.write()
+    }
+
+    /// Adds a frame to the group.
+    fn frame<E>(
+        &mut self,
+        kind: FrameKind,
+        epoch: u64,
+        body: impl FnOnce(&mut DeadLetters, &mut Vec<u8>) -> Result<u32, E>,
+    ) -> Result<(), E> {
+        // Everything before this group is synced; a frame of this group proves none of it.
+        let proven = self.history.sequence - self.group.frames();
+        let generation = self.history.generation;
+        let head = head(kind, self.history.sequence + 1, proven);
+        let letters = &mut self.letters;
+        self.group.frame(FrameHead { generation, epoch, ..head }, |bytes| body(letters, bytes))?;
+        self.history.sequence += 1;
+        self.history.epoch = epoch;
+        Ok(())
+    }
+
+    /// Writes the group and makes it durable.
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.letters_first()?;
+        let length = self.group.length();
+        let (seed, at) = self.room(length)?;
+        let open = self.open.as_mut().expect("there is a segment with room");
+        let name = || segment_name(open.number);
+        let bytes = self.group.place(seed, at);
+        let error = |cause| disk_error(format!("append to \"{}\" at {at}", name()), cause);
+        open.file.write_at(at, bytes).map_err(error)?;
+        let began = (self.clock)();
+        let error = |cause| disk_error(format!("sync \"{}\"", name()), cause);
+        open.file.sync().map_err(error)?;
+        self.counters.synced(1, (self.clock)().saturating_sub(began));
+        self.counters.wrote(self.group.frames(), length);
+        open.at += length;
+        self.group.clear();
+        self.letters.publish();
+        Ok(())
+    }
+
+    /// Payloads are durable before the frames that name them.
+    fn letters_first(&mut self) -> Result<(), StoreError> {
+        let began = (self.clock)();
+        let (syncs, bytes) = self.letters.sync()?;
+        self.counters.synced(syncs, (self.clock)().saturating_sub(began));
+        self.counters.wrote(0, bytes);
+        Ok(())
+    }
+
+    /// Seed and offset for a group of this length, in a new segment if the last one is full.
+    fn room(&mut self, length: u64) -> Result<(u32, u64), StoreError> {
+        if let Some(open) = &self.open
+            && (open.at + length <= self.segment_bytes || open.at == BLOCK)
+        {
+            return Ok((open.seed, open.at));
+        }
+        let number = self.next_segment;
+        let header = SegmentHeader {
+            log_id: self.log_id,
+            number,
+            first_sequence: self.history.sequence - self.group.frames() + 1,
+            seed: mix(self.random ^ number) as u32,
+        };
+        let name = segment_name(number);
+        let create = || {
+            let file = self.disk.open(&name, Access::Create)?;
+            file.write_at(0, &header.encode())?;
+            file.sync()?;
+            self.disk.sync_names()?;
+            Ok(file)
+        };
+        let began = (self.clock)();
+        let file = create().map_err(|cause| disk_error(format!("create \"{name}\""), cause))?;
+        self.counters.synced(2, (self.clock)().saturating_sub(began));
+        self.counters.wrote(0, BLOCK);
+        self.next_segment += 1;
+        self.open = Some(Open { file, number, seed: header.seed, at: BLOCK });
+        Ok((header.seed, BLOCK))
+    }
+}
+
+/// Spreads a number over all bits (splitmix64), for seeds.
+pub(super) fn mix(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}

@@ -1,0 +1,106 @@
+//! A model that shows what happened to it, and engines of every shape.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use twinflow::{
+    Engine, EngineBuilder,
+    connectors::memory::{Memory, MemoryBroker},
+    prelude::*,
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a counter is told: its number, and what to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) n: u64,
+    #[serde(default)]
+    pub(crate) act: Act,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Act {
+    #[default]
+    Count,
+    Reply,
+    Fail,
+    Panic,
+    NoUpdate,
+    Remove,
+}
+
+/// Everything that a twin saw, in order, and how its calls were cut.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) calls: u64,
+    pub(crate) initialized: u64,
+}
+
+impl TwinModel for Seen {
+    type Message<'m> = Step;
+}
+
+pub(crate) struct Watch;
+
+impl MessageProcessor for Watch {
+    type Model = Seen;
+
+    fn initialize(
+        &self,
+        _cx: &mut ProcessingContext<'_>,
+        twin: &mut Seen,
+    ) -> Result<(), ProcessingError> {
+        twin.initialized += 1;
+        Ok(())
+    }
+
+    fn process_messages(
+        &self,
+        cx: &mut ProcessingContext<'_>,
+        twin: &mut Seen,
+        steps: Messages<'_, Step>,
+    ) -> ProcessingResult {
+        twin.calls += 1;
+        let mut outcome = Outcome::Update;
+        for step in steps {
+            twin.numbers.push(step.n);
+            match step.act {
+                Act::Count => {}
+                Act::Reply => cx.send_to_data_source(&step.n)?,
+                Act::Fail => return Err(ProcessingError::message(format!("{} is bad", step.n))),
+                Act::Panic => panic!("{} is worse", step.n),
+                Act::NoUpdate => outcome = Outcome::NoUpdate,
+                Act::Remove => outcome = Outcome::Remove,
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+pub(crate) fn step(n: u64, act: Act) -> Vec<u8> {
+    serde_json::to_vec(&Step { n, act }).unwrap()
+}
+
+/// An engine with the model "seen" and the memory connection "plant".
+pub(crate) fn builder(workers: usize, memory: Memory) -> (EngineBuilder, MemoryBroker) {
+    let broker = memory.broker();
+    let builder = Engine::builder()
+        .workers(workers)
+        .memory_store()
+        .model("seen", Watch)
+        .connection("plant", memory);
+    (builder, broker)
+}
+
+/// Waits until the broker's upstream was told that `count` messages are done.
+pub(crate) fn wait_acknowledged(broker: &MemoryBroker, count: u64) {
+    let done = broker.wait(PATIENCE, |broker| broker.acknowledged() >= count);
+    assert!(done, "only {} of {count} messages were acknowledged", broker.acknowledged());
+}
+
+pub(crate) fn seen(engine: &Engine, id: &str) -> Option<Seen> {
+    engine.twin("seen", id).unwrap()
+}
