@@ -235,8 +235,12 @@ fn open_store(choice: &StoreChoice) -> Result<Arc<dyn EpochStore>> {
 
 #[cfg(feature = "local-log")]
 fn open_log(dir: &Path, segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
-    let _ = (dir, segment_bytes);
-    Err(Error::misconfigured("the log is not there yet"))
+    use crate::store::{LocalLog, LogOptions};
+    let clock = crate::clock::system_clock();
+    let options = LogOptions::new(random()?, Arc::new(failure::store_failed));
+    let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
+    let clock = Arc::new(move || clock().0);
+    Ok(Arc::new(LocalLog::open(dir, LogOptions { segment_bytes, clock, ..options })?))
 }
 
 #[cfg(not(feature = "local-log"))]
