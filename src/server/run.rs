@@ -43,7 +43,6 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
     say(&banner(&config, &mounts));
     let runtime = runtime()?;
     let api = Api::new(ApiSettings {
-        wait: config.server.wait,
         elsewhere: mounts.listening.iter().map(|(_, address)| address.to_string()).collect(),
         takes_messages: mounts.mounted.is_some(),
         run: run_id()?,

@@ -1,11 +1,8 @@
 //! What all handlers share.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::problem::Problem;
@@ -14,8 +11,6 @@ use crate::EngineHandle;
 /// What a server knows before its engine runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ApiSettings {
-    /// How long a request waits for the engine.
-    pub(crate) wait: Duration,
     /// Addresses of REST connections with a listener of their own.
     pub(crate) elsewhere: Vec<String>,
     /// Whether a REST connection is mounted here.
