@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use twinflow_connectors::rest::Rest;
 
 use super::*;
-use crate::{Engine, prelude::*};
+use crate::{Engine, operators::store::StoreError, prelude::*};
 
 /// Refuses messages whose `bad` is true.
 struct Counter;
@@ -320,7 +320,11 @@ fn the_index_lists_addresses_and_a_wrong_port_names_the_right_one() {
 
 #[test]
 fn a_store_that_stands_still_answers_503() {
-    let store = Arc::new(crate::store::HeldStore::new(crate::store::MemoryStore::new(1)));
+    let dir = tempfile::tempdir().unwrap();
+    let fail = |error: StoreError| panic!("the log failed: {error}");
+    let options = crate::store::LogOptions::new(1, Arc::new(fail));
+    let log = crate::store::LocalLog::open(dir.path(), options).unwrap();
+    let store = Arc::new(crate::store::HeldStore::new(log));
     let builder = Engine::builder().model("counters", Counter).workers(1);
     let engine = builder.store(crate::StoreChoice::Custom(store.clone())).start().unwrap();
     let api = Api::new(ApiSettings::default());
@@ -335,9 +339,11 @@ fn a_store_that_stands_still_answers_503() {
         let engine = engine.handle();
         async move { engine.create("counters", "a").await }
     });
-    while engine.handle().not_ready().is_empty() {
+    let held = (0..200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+        !engine.handle().not_ready().is_empty()
+    });
+    assert!(held, "nobody noticed that the store stands still");
     assert_problem(&ask("GET", "/v1/twins/counters/a"), 503, "held");
     assert_problem(&ask("PUT", "/v1/twins/counters/b"), 503, "held");
     let ready = ask("GET", "/readyz");
