@@ -19,7 +19,6 @@ mod connection;
 mod de;
 mod environment;
 mod error;
-mod keys;
 mod kinds;
 mod later;
 mod model;
@@ -35,20 +34,21 @@ mod tests;
 pub use connection::{ConnectionConfig, ConnectionOptions};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use kinds::{
-    ConfiguredConnector, ConfiguredModel, ConnectorKind, ConnectorKinds, ModelKind, ModelKinds,
-};
+pub use kinds::{ConfiguredConnector, ConfiguredModel, ConnectorKind, ConnectorKinds};
 pub use model::ModelConfig;
 pub use section::{ServerSettings, StateSettings, StoreKind};
 
-pub(crate) use kinds::properties;
+pub(crate) use kinds::{ReadModel, configure, properties};
+pub(crate) use node::Node;
 
 use self::{
     error::Place,
     near::suggest,
-    node::{Node, Table},
+    node::Table,
     section::{KeyProblem, WrittenServer, WrittenState},
 };
+
+use crate::models::ModelKinds;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "twinflow.toml";
@@ -152,8 +152,8 @@ const SECTIONS: [&str; 4] = ["connections", "models", "server", "state"];
 
 fn check(file: &Path, tree: Node, kinds: &Registries) -> Result<Config, ConfigErrors> {
     let mut wrong: Vec<ConfigError> = Vec::new();
-    let problems = kinds.models.problems().iter().chain(kinds.connectors.problems());
-    wrong.extend(problems.map(ConfigError::new));
+    wrong.extend(kinds.models.problem().map(ConfigError::new));
+    wrong.extend(kinds.connectors.problems().iter().map(ConfigError::new));
     let root = tree.as_table().expect("a file is a table");
     for (key, node) in root.iter().filter(|(key, _)| !SECTIONS.contains(&key.as_str())) {
         let known = suggest(key, &SECTIONS, "sections");

@@ -67,6 +67,7 @@ pub(crate) trait AnyConnector: Send {
     fn slots(&self, workers: usize) -> usize;
     fn for_slot(&mut self, number: usize) -> Option<Box<dyn AnyConnector>>;
     fn info(&self) -> ConnectorInfo;
+    fn prepare(&mut self) -> Result<(), ConnectorError>;
     fn run(&mut self, link: Link) -> RunFuture<'_>;
 }
 
@@ -81,6 +82,10 @@ impl<C: Connector> AnyConnector for C {
 
     fn info(&self) -> ConnectorInfo {
         Connector::info(self)
+    }
+
+    fn prepare(&mut self) -> Result<(), ConnectorError> {
+        Connector::prepare(self)
     }
 
     fn run(&mut self, link: Link) -> RunFuture<'_> {

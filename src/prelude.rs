@@ -2,7 +2,7 @@
 
 pub use twinflow_connectors::message::Timestamp;
 pub use twinflow_operators::{
-    TestTwin,
+    TestMessage, TestTwin,
     context::ProcessingContext,
     message::{DecodeError, MessageInfo, Messages, RawMessage, TwinMessage},
     model::{

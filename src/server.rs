@@ -58,7 +58,10 @@ use serde::de::DeserializeOwned;
 use twinflow_connectors::ConfigurableConnector;
 use twinflow_operators::model::MessageProcessor;
 
-use crate::config::{ConnectorKinds, Registries};
+use crate::{
+    config::{ConnectorKinds, Registries},
+    models::ModelKinds,
+};
 
 /// The program `twinflow`, with your own kinds of models and connectors beside the stock ones.
 #[derive(Debug)]
@@ -68,7 +71,7 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        let models = crate::models::kinds();
+        let models = ModelKinds::stock();
         Self { kinds: Registries { models, connectors: ConnectorKinds::stock() } }
     }
 }

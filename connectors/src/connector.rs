@@ -27,6 +27,16 @@ pub trait Connector: Send + 'static {
         ConnectorInfo::default()
     }
 
+    /// Takes what must be had before anything starts: checks settings, binds a listener. Called once,
+    /// before the store is opened; a connector that can wait for its upstream does nothing here.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not start with it.
+    fn prepare(&mut self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// Runs one session until `Stop`, an error, or the end of the upstream. After a retryable error
     /// it is called again with a fresh link, so that a receipt of an old session can never
     /// acknowledge anything in a new one.

@@ -13,17 +13,14 @@ mod delivery;
 mod events;
 mod intake;
 mod outbox;
+mod refusals;
 mod slot;
 mod statistics;
 #[cfg(test)]
 mod tests;
 mod wake;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +29,7 @@ pub use delivery::{Delivery, RequestRow};
 pub use events::{Confirmer, LinkEvents};
 pub use intake::LinkIntake;
 pub use outbox::{OUTBOX_LIMITS, OutboxEntry, OutboxLimits};
+pub use refusals::{Refusals, Refused};
 pub use slot::{Confirmations, Position, Slot, SlotPlace, Taken};
 pub use statistics::SlotStatistics;
 pub use wake::Wake;
@@ -221,15 +219,15 @@ pub struct Edge {
     pub clock: Clock,
     /// Bound on what waits in all queues together.
     pub budget: QueueBudget,
-    /// Whether the store has not moved for so long that new requests are refused (law R1).
-    pub held: AtomicBool,
+    /// What no new requests are taken for (laws R1, P5).
+    pub refusals: Arc<Refusals>,
 }
 
 impl Edge {
     /// The edge of a process with `workers` workers in its generation.
     pub fn new(workers: usize, models: ModelNames, clock: Clock) -> Arc<Self> {
-        let (budget, held) = (QueueBudget::default(), AtomicBool::new(false));
-        Arc::new(Self { workers, models, clock, budget, held })
+        let (budget, refusals) = (QueueBudget::default(), Arc::default());
+        Arc::new(Self { workers, models, clock, budget, refusals })
     }
 }
 

@@ -137,13 +137,6 @@ impl Rest {
         self.service.set_api_address(address.into());
     }
 
-    /// Refuses messages with 503 and this reason, for one model or with `"*"` for all, until it is
-    /// called with `None`: a model whose messages keep failing (law P5), a store that is held (law
-    /// R1). Requests that were taken before go on.
-    pub fn hold(&self, model: &str, reason: Option<String>) {
-        self.service.hold(model, reason);
-    }
-
     /// Whether the program's own server has to mount [`Rest::router`].
     pub fn needs_mounting(&self) -> bool {
         self.service.settings.listen.is_none()
@@ -193,6 +186,10 @@ impl Connector for Rest {
             feedback_expiry_secs: None,
             drain_timeout_ms: Some(DRAIN_TIMEOUT_MS),
         }
+    }
+
+    fn prepare(&mut self) -> Result<(), ConnectorError> {
+        self.bind().map(drop)
     }
 
     async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {

@@ -86,6 +86,8 @@ pub(crate) struct FeedbackBuffer {
     ends: Vec<usize>,
     /// Where the current call began: messages and bytes.
     call: (usize, usize),
+    /// The limit that the current call passed: it fails even if it goes on.
+    passed: Option<String>,
 }
 
 impl FeedbackBuffer {
@@ -93,11 +95,18 @@ impl FeedbackBuffer {
         self.bytes.clear();
         self.ends.clear();
         self.call = (0, 0);
+        self.passed = None;
     }
 
     /// A new call begins; its limits count from here.
     pub(crate) fn start_call(&mut self) {
         self.call = (self.ends.len(), self.bytes.len());
+        self.passed = None;
+    }
+
+    /// The limit that the current call passed, if it did.
+    pub(crate) fn passed(&self) -> Option<&str> {
+        self.passed.as_deref()
     }
 
     /// The call failed: what it sent is forgotten.
@@ -120,26 +129,25 @@ impl FeedbackBuffer {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), ProcessingError>,
     ) -> Result<(), ProcessingError> {
         let start = self.bytes.len();
-        let within_limits = |buffer: &Self| {
-            let (messages, bytes) = buffer.call;
-            if buffer.ends.len() - messages >= FEEDBACK_PER_CALL_MAX {
-                Err(ProcessingError::message(format!(
-                    "the call sends more than {FEEDBACK_PER_CALL_MAX} feedback messages"
-                )))
-            } else if buffer.bytes.len() - bytes > FEEDBACK_BYTES_PER_CALL_MAX {
-                Err(ProcessingError::message(format!(
-                    "the call sends more than {FEEDBACK_BYTES_PER_CALL_MAX} bytes of feedback"
-                )))
-            } else {
-                Ok(())
-            }
-        };
-        let written = write(&mut self.bytes).and_then(|()| within_limits(self));
+        let written = write(&mut self.bytes).and_then(|()| self.within_limits());
         match written {
             Ok(()) => self.ends.push(self.bytes.len()),
             Err(_) => self.bytes.truncate(start),
         }
         written
+    }
+
+    fn within_limits(&mut self) -> Result<(), ProcessingError> {
+        let (messages, bytes) = self.call;
+        let passed = if self.ends.len() - messages >= FEEDBACK_PER_CALL_MAX {
+            format!("the call sends more than {FEEDBACK_PER_CALL_MAX} feedback messages")
+        } else if self.bytes.len() - bytes > FEEDBACK_BYTES_PER_CALL_MAX {
+            format!("the call sends more than {FEEDBACK_BYTES_PER_CALL_MAX} bytes of feedback")
+        } else {
+            return Ok(());
+        };
+        self.passed = Some(passed.clone());
+        Err(ProcessingError::message(passed))
     }
 }
 

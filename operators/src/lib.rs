@@ -31,5 +31,5 @@ mod source;
 
 pub use process::{
     ModelSettings, ModelStatistics, OnFailure, TwinPage, in_guarded_call,
-    testing::{Call, TestTwin},
+    testing::{Call, TestMessage, TestTwin},
 };

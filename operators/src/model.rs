@@ -41,9 +41,20 @@ impl<'s> RawState<'s> {
     ///
     /// # Errors
     ///
-    /// The bytes do not fit `T`.
+    /// The bytes do not fit `T`; the error names the field.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        rmp_serde::from_slice(self.0).map_err(DecodeError::new)
+        rmp_serde::from_slice(self.0).map_err(|error| self.with_path::<T>(error))
+    }
+
+    /// Reads once more to find the field; only a start that fails pays for it.
+    fn with_path<T: DeserializeOwned>(&self, error: rmp_serde::decode::Error) -> DecodeError {
+        let mut bytes = rmp_serde::Deserializer::from_read_ref(self.0);
+        match serde_path_to_error::deserialize::<_, T>(&mut bytes) {
+            Err(found) if found.path().iter().next().is_some() => {
+                DecodeError::new(format!("field \"{}\": {}", found.path(), found.inner()))
+            }
+            _ => DecodeError::new(error),
+        }
     }
 }
 

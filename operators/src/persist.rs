@@ -54,7 +54,9 @@ pub(crate) fn persist<'scope>(
                     owed.entry(epoch).or_insert(held);
                 });
                 // Complete epochs go to the store; their capabilities stay here.
-                let through = frontier.frontier().first().copied().unwrap_or(u64::MAX);
+                // An empty frontier is the end: epochs after the newest never were.
+                let newest = owed.last_key_value().map_or(closed, |(epoch, _)| epoch + 1);
+                let through = frontier.frontier().first().copied().unwrap_or(newest.max(closed));
                 if through > closed {
                     while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {
                         let (epoch, part) = part.remove_entry();

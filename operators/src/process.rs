@@ -1,15 +1,21 @@
 //! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
 
 mod call;
+mod failing;
 pub(crate) mod guard;
 pub(crate) mod ids;
 pub(crate) mod model_worker;
+mod pending;
+mod repeats;
+mod requests;
 mod routes;
 pub(crate) mod scope;
 mod settings;
 mod statistics;
 mod table;
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod twin_run;
 pub(crate) mod twins;
 

@@ -8,7 +8,11 @@
 
 mod intake;
 
-use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use timely::{
     container::{CapacityContainerBuilder, NoopBuilder},
@@ -69,6 +73,30 @@ fn behind(frontier: &Handle<u64>, epoch: u64) -> u64 {
 
 type Batches<C> = CapacityContainerBuilder<Vec<C>>;
 
+/// The outputs of a source.
+struct Ports {
+    rows: OutputBuilder<u64, NoopBuilder<Frame>>,
+    parts: OutputBuilder<u64, Batches<EpochPart>>,
+    news: OutputBuilder<u64, Batches<(u64, u64)>>,
+}
+
+impl Ports {
+    /// What the open epoch wrote beside its rows.
+    fn give_part(&mut self, open: &Held, part: EpochPart) {
+        if !part.is_empty() {
+            self.parts.activate().session(&open.parts).give(part);
+        }
+    }
+
+    /// Tells the other processes which epoch is open now.
+    fn give_news(&mut self, open: &Held, others: impl Iterator<Item = u64>) {
+        let epoch = open.epoch() + 1;
+        let mut output = self.news.activate();
+        let mut session = output.session(&open.news);
+        session.give_iterator(others.map(|other| (other, epoch)));
+    }
+}
+
 /// Builds the source of one worker.
 pub(crate) fn source<'scope>(
     scope: Scope<'scope, u64>,
@@ -81,21 +109,15 @@ pub(crate) fn source<'scope>(
     let (rows_port, rows) = builder.new_output::<Frame>();
     let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
     let (news_port, news) = builder.new_output::<Vec<(u64, u64)>>();
-    let mut rows_port = OutputBuilder::<u64, NoopBuilder<Frame>>::from(rows_port);
-    let mut parts_port = OutputBuilder::<u64, Batches<EpochPart>>::from(parts_port);
-    let mut news_port = OutputBuilder::<u64, Batches<(u64, u64)>>::from(news_port);
+    let mut ports = Ports {
+        rows: OutputBuilder::from(rows_port),
+        parts: OutputBuilder::from(parts_port),
+        news: OutputBuilder::from(news_port),
+    };
     let address = builder.operator_info().address;
     let activator = scope.activator_for(address.clone());
     let again = scope.activator_for(address.clone());
-
-    // Made on the worker's own thread: an activator wakes the thread that made it.
-    let setup = &shared.setup;
-    let bell = scope.worker().sync_activator_for(address.to_vec());
-    setup.clock.attach(scope.worker().sync_activator_for(address.to_vec()));
-    setup.wake.attach(move || {
-        // A worker that has ended needs no wake-up.
-        let _gone = bell.activate().is_err();
-    });
+    attach(scope, &address, shared);
 
     let shared_here = Rc::clone(shared);
     builder.build(move |mut capabilities| {
@@ -112,7 +134,7 @@ pub(crate) fn source<'scope>(
             if now > open.epoch() {
                 // Epoch 0 is timely's, not ours: a generation starts later, with an empty epoch.
                 if open.epoch() > 0 {
-                    emit(&mut parts_port, &open.parts, intake.finish());
+                    ports.give_part(open, intake.finish());
                 }
                 open.move_to(now);
             }
@@ -122,26 +144,18 @@ pub(crate) fn source<'scope>(
             }
             let epoch = open.epoch();
             let may_close = behind(&committed, epoch) < setup.limits.uncommitted_epochs_max;
-            let mut output = rows_port.activate();
-            let mut session = output.session_with_builder(&open.rows);
-            let more =
-                intake.fill(epoch, may_close, |mut frame| session.give_container(&mut frame));
-            drop(session);
+            let mut output = ports.rows.activate();
+            let mut rows = output.session_with_builder(&open.rows);
+            let more = intake.fill(epoch, may_close, |mut frame| rows.give_container(&mut frame));
+            drop(rows);
             drop(output);
-            match intake.marks() {
-                Marks::None | Marks::Taken => {}
-                Marks::Later(delay) => again.activate_after(delay),
+            if let Marks::Later(delay) = intake.marks() {
+                again.activate_after(delay);
             }
             let unprocessed = behind(&processed, epoch);
             if intake.has_data() && may_close && unprocessed < setup.limits.open_epochs_max {
-                emit(&mut parts_port, &open.parts, intake.finish());
-                let mut output = news_port.activate();
-                let mut session = output.session(&open.news);
-                for other in other_processes(index, peers, setup.threads) {
-                    session.give((other, epoch + 1));
-                }
-                drop(session);
-                drop(output);
+                ports.give_part(open, intake.finish());
+                ports.give_news(open, other_processes(index, peers, setup.threads));
                 open.move_to(epoch + 1);
                 setup.progress.epochs.fetch_add(1, Ordering::Relaxed);
                 setup.clock.advance(epoch + 1);
@@ -151,30 +165,31 @@ pub(crate) fn source<'scope>(
             }
         }
     });
-
-    let clock = std::sync::Arc::clone(&shared.setup.clock);
-    news.sink(
-        Exchange::new(|news: &(u64, u64)| news.0),
-        "epoch news",
-        move |(input, _frontier)| {
-            input.for_each(|_capability, news| {
-                for (_, epoch) in news.drain(..) {
-                    clock.advance(epoch);
-                }
-            });
-        },
-    );
+    hear_news(news, shared);
     Sourced { rows, parts, activator }
 }
 
-fn emit(
-    port: &mut OutputBuilder<u64, Batches<EpochPart>>,
-    capability: &Capability<u64>,
-    part: EpochPart,
-) {
-    if !part.is_empty() {
-        port.activate().session(capability).give(part);
-    }
+/// The bells that wake this source; made on the worker's own thread, since an activator wakes the
+/// thread that made it.
+fn attach(scope: Scope<'_, u64>, address: &[usize], shared: &WorkerShared) {
+    let setup = &shared.setup;
+    let bell = scope.worker().sync_activator_for(address.to_vec());
+    setup.clock.attach(scope.worker().sync_activator_for(address.to_vec()));
+    setup.wake.attach(move || {
+        // A worker that has ended needs no wake-up.
+        let _gone = bell.activate().is_err();
+    });
+}
+
+/// Raises the clock of this process to what other processes say.
+fn hear_news(news: Stream<'_, u64, Vec<(u64, u64)>>, shared: &WorkerShared) {
+    let clock = Arc::clone(&shared.setup.clock);
+    let to_process = Exchange::new(|news: &(u64, u64)| news.0);
+    news.sink(to_process, "epoch news", move |(input, _frontier)| {
+        input.for_each(|_capability, news| {
+            news.drain(..).for_each(|(_, epoch)| clock.advance(epoch));
+        });
+    });
 }
 
 /// Delay after which confirmations alone make an epoch (law D6).

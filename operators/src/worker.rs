@@ -113,6 +113,17 @@ pub(crate) struct WorkerShared {
 }
 
 impl WorkerShared {
+    pub(crate) fn new(setup: WorkerSetup) -> Self {
+        let next_dead_letter = Cell::new(setup.dead_letters.newest() + 1 + setup.index as u64);
+        Self {
+            setup,
+            ledger: RefCell::default(),
+            processed: Handle::new(),
+            committed: Handle::new(),
+            next_dead_letter,
+        }
+    }
+
     /// Numbers of dead letters: every worker has its own residue, so none is given twice.
     pub(crate) fn take_dead_letter(&self) -> u64 {
         let number = self.next_dead_letter.get();
@@ -127,14 +138,7 @@ impl WorkerShared {
 ///
 /// A broken invariant; the process's panic hook ends the process (law F1).
 pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
-    let next_dead_letter = Cell::new(setup.dead_letters.newest() + 1 + setup.index as u64);
-    let shared = Rc::new(WorkerShared {
-        setup,
-        ledger: RefCell::default(),
-        processed: Handle::new(),
-        committed: Handle::new(),
-        next_dead_letter,
-    });
+    let shared = Rc::new(WorkerShared::new(setup));
     let activator = worker.dataflow::<u64, _, _>(|scope| {
         let sourced = source(scope, &shared, shared.processed.clone(), shared.committed.clone());
         let activator = sourced.activator.clone();

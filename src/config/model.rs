@@ -10,14 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     de,
     error::ConfigError,
-    kinds::{ConfiguredModel, ModelKinds},
+    kinds::{ConfiguredModel, model_kind},
     node::{Node, Table, Value},
     section::KeyProblem,
 };
-
-/// Keys that every model has; no kind's own settings may use one.
-pub(crate) const RESERVED: [&str; 6] =
-    ["type", "grouping", "on_failure", "retries_max", "twins_max", "state_bytes_max"];
+use crate::models::{ModelKinds, RESERVED_KEYS};
 
 /// What the user writes under `[models.NAME]`, whatever its kind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -82,10 +79,10 @@ pub(crate) fn read(
     if let Some(problem) = model_name_error(name) {
         return Err(ConfigError::new(problem).at(&node.place));
     }
-    let kind = kinds.of_table(node)?;
-    let (reserved, own) = split(node, &RESERVED);
+    let kind = model_kind(kinds, node)?;
+    let (reserved, own) = split(node, &RESERVED_KEYS);
     let settings = super::checked::<WrittenModel, ModelSettings>(&reserved)?;
-    let processor = kind.read(&own)?;
+    let processor = kind.configure(&own)?;
     Ok(ModelConfig { name: name.to_owned(), kind: kind.name().to_owned(), settings, processor })
 }
 

@@ -4,13 +4,14 @@ use serde_json::Value as Json;
 use toml::Value as Toml;
 
 use super::{
-    Registries, connection,
+    ConnectorKind, Registries, connection,
     error::Place,
     model,
     node::{Node, Value},
     properties,
     section::{WrittenServer, WrittenState},
 };
+use crate::models::{ModelKind, RESERVED_KEYS};
 
 pub(super) fn show(tree: &Node, kinds: &Registries) -> String {
     let mut shown = toml::Table::new();
@@ -24,20 +25,18 @@ pub(super) fn show(tree: &Node, kinds: &Registries) -> String {
         shown.insert(section.into(), Toml::Table(table));
     }
     let models = named(tree, "models", |node| {
-        let mut table = table_of(node, &model::RESERVED);
+        let mut table = table_of(node, &RESERVED_KEYS);
         fill(&mut table, &model::defaults());
+        let kind = model::kind_of(node).and_then(|kind| kinds.models.get(&kind));
+        fill_schema(&mut table, kind.and_then(ModelKind::settings_schema));
         table
     });
     shown.insert("models".into(), models);
     let connections = named(tree, "connections", |node| {
         let mut table = table_of(node, &connection::RESERVED);
         fill(&mut table, &to_json(&connection::WrittenConnection::default()));
-        let kind = model::kind_of(node);
-        if let Some(kind) = kind.and_then(|kind| kinds.connectors.get(&kind)) {
-            for (key, about) in properties(kind.schema()) {
-                fill_key(&mut table, key, about.get("default").unwrap_or(&Json::Null));
-            }
-        }
+        let kind = model::kind_of(node).and_then(|kind| kinds.connectors.get(&kind));
+        fill_schema(&mut table, kind.map(ConnectorKind::schema));
         table
     });
     shown.insert("connections".into(), connections);
@@ -88,6 +87,13 @@ fn toml_of(node: &Node, hide: bool) -> Toml {
 fn fill(table: &mut toml::Table, defaults: &Json) {
     for (key, value) in defaults.as_object().into_iter().flatten() {
         fill_key(table, key, value);
+    }
+}
+
+/// Sets what a kind's schema has a default for.
+fn fill_schema(table: &mut toml::Table, schema: Option<&Json>) {
+    for (key, about) in schema.into_iter().flat_map(properties) {
+        fill_key(table, key, about.get("default").unwrap_or(&Json::Null));
     }
 }
 

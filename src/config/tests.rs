@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::prelude::*;
+use crate::{models::ModelKinds, prelude::*};
 
 /// A model with one setting.
 #[derive(Deserialize)]

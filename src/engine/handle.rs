@@ -198,7 +198,7 @@ impl EngineHandle {
         twin: &str,
     ) -> Result<(OutcomeKind, u64), RequestError> {
         let (model, _) = (self.model(model)?, self.owner(twin)?);
-        if self.parts.edge.held.load(Ordering::Acquire) {
+        if self.parts.edge.refusals.is_held() {
             return Err(RequestError::Held);
         }
         self.links.ask(RequestRow { kind, model, twin }, self.limit()).await
@@ -239,7 +239,13 @@ impl EngineHandle {
     }
 
     /// Lets a connection go on where it stopped; `false`: no such one.
+    /// Models that were refused because its messages kept failing are taken again (law P5).
     pub fn resume(&self, connection: &str) -> bool {
+        for (model, refused) in self.parts.edge.refusals.models() {
+            if refused.connection == connection {
+                self.parts.edge.refusals.allow(&model);
+            }
+        }
         self.connections.resume(connection)
     }
 
@@ -268,8 +274,11 @@ impl EngineHandle {
         if self.stopping.load(Ordering::Acquire) {
             reasons.push("the engine is stopping".to_owned());
         }
-        if self.parts.edge.held.load(Ordering::Acquire) {
+        if self.parts.edge.refusals.is_held() {
             reasons.push("the store has not moved for two seconds".to_owned());
+        }
+        for (model, refused) in self.parts.edge.refusals.models() {
+            reasons.push(format!("model \"{model}\": {}", refused.reason));
         }
         reasons
     }

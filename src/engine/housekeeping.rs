@@ -8,6 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::start::Parts;
+use crate::connections::Connections;
 
 /// How long the store may stand still before new requests are refused (law R1).
 const HELD_AFTER: Duration = Duration::from_secs(2);
@@ -15,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const EXPIRE_EVERY: u32 = 10;
 
 /// Looks ten times a second until the runtime ends.
-pub(super) async fn keep_house(parts: Arc<Parts>) {
+pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut committed, mut moved_at) = (0, Instant::now());
@@ -28,16 +29,30 @@ pub(super) async fn keep_house(parts: Arc<Parts>) {
             (committed, moved_at) = (now, Instant::now());
         }
         let held = owes && moved_at.elapsed() >= HELD_AFTER;
-        if parts.edge.held.swap(held, Ordering::AcqRel) != held {
+        if parts.edge.refusals.set_held(held) != held {
             if held {
                 tracing::warn!(epoch = now, "the store has not moved for two seconds");
             } else {
                 tracing::info!("the store moves again");
             }
         }
+        pause_failing(&parts, &connections);
         if look.is_multiple_of(EXPIRE_EVERY) {
             let now = (parts.time)();
             parts.slots.iter().for_each(|slot| slot.expire_feedback(now));
+        }
+    }
+}
+
+/// A connection that keeps bringing messages on which their model fails is paused, unless its
+/// callers can be told one by one (law P5).
+fn pause_failing(parts: &Parts, connections: &Connections) {
+    for refused in parts.edge.refusals.models().into_values() {
+        let mut slots = parts.slots.iter();
+        let answers =
+            slots.any(|slot| *slot.place.connection == *refused.connection && slot.place.answers);
+        if !answers {
+            connections.pause(&refused.connection);
         }
     }
 }

@@ -102,9 +102,10 @@ impl Parts {
 }
 
 /// Starts the engine.
-pub(super) fn start(builder: EngineBuilder) -> Result<Engine> {
+pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     failure::install_panic_hook();
     check_names(&builder)?;
+    prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
     let store = open_store(&builder.store)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
@@ -176,8 +177,8 @@ fn run(
         drop(workers);
         return Err(Error::new(ErrorKind::StateRefused, why));
     }
-    drop(runtime.spawn(keep_house(Arc::clone(&parts))));
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
+    drop(runtime.spawn(keep_house(Arc::clone(&parts), Arc::clone(&connections))));
     let handle = EngineHandle {
         parts: Arc::clone(&parts),
         links,
@@ -213,6 +214,20 @@ fn check_names(builder: &EngineBuilder) -> Result<()> {
             let what = format!("the connection name \"{name}\" is registered twice");
             return Err(Error::misconfigured(what));
         }
+    }
+    Ok(())
+}
+
+/// Listeners are bound and settings checked before the state is touched.
+fn prepare_all(connections: &mut [Connection]) -> Result<()> {
+    for connection in connections.iter_mut().filter(|connection| connection.settings.enabled) {
+        connection.connector.prepare().map_err(|error| {
+            let kind = match error.is_retryable() {
+                true => ErrorKind::Unavailable,
+                false => ErrorKind::Misconfigured,
+            };
+            Error::new(kind, format!("connection \"{}\"", connection.name)).because(error)
+        })?;
     }
     Ok(())
 }

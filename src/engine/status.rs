@@ -76,7 +76,7 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         committed_epoch: progress.committed.load(Ordering::Acquire),
         queued_bytes: parts.edge.budget.bytes() as u64,
         dead_letters: parts.dead_letters.len() as u64,
-        held: parts.edge.held.load(Ordering::Acquire),
+        held: parts.edge.refusals.is_held(),
         models: parts.models.names().filter_map(model).collect(),
         store: parts.store.statistics(),
     }

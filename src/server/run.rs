@@ -6,11 +6,10 @@
 use std::{
     io::{self, Write},
     net::TcpListener,
-    time::Duration,
 };
 
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
-use twinflow_connectors::rest::{Rest, ServeLimits, serve};
+use twinflow_connectors::rest::{ServeLimits, serve};
 
 use super::{
     api::{self, Api, ApiSettings},
@@ -18,15 +17,12 @@ use super::{
     mount::{Binding, Mounts},
 };
 use crate::{
-    Engine, EngineHandle, StoreChoice,
+    Engine, StoreChoice,
     config::{Config, StateSettings, StoreKind},
     engine::Stopped,
     error::{Error, ErrorKind, Result},
     operators::models::Models,
 };
-
-/// How often REST connections are told whether the store moves.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs until a signal; says what was left.
 ///
@@ -51,9 +47,7 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
     let server = Serving::start(&runtime, listener, api::router(&api, router))?;
 
     let engine = start(config)?;
-    let handle = engine.handle();
-    api.started(handle.clone());
-    runtime.spawn(tell_held(handle, mounts.all));
+    api.started(engine.handle());
     tracing::info!("ready");
     runtime.block_on(crate::signals::stop_asked())?;
 
@@ -123,20 +117,6 @@ fn store(state: StateSettings) -> StoreChoice {
         StoreKind::Memory => StoreChoice::Memory,
         StoreKind::Log => {
             StoreChoice::Log { dir: state.dir, segment_bytes: Some(state.segment_bytes) }
-        }
-    }
-}
-
-/// Law R1: while the store stands still, POSTs get 503.
-async fn tell_held(engine: EngineHandle, all: Vec<Rest>) {
-    let mut told = false;
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let held = engine.statistics().held;
-        if held != told {
-            let why = held.then(|| "the store has not moved for two seconds".to_owned());
-            all.iter().for_each(|rest| rest.hold("*", why.clone()));
-            told = held;
         }
     }
 }

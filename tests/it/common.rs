@@ -101,6 +101,18 @@ pub(crate) fn wait_acknowledged(broker: &MemoryBroker, count: u64) {
     assert!(done, "only {} of {count} messages were acknowledged", broker.acknowledged());
 }
 
+/// Looks every 5 ms until it holds, at most [`PATIENCE`]; for what no broker tells.
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let looks = PATIENCE.as_millis() / 5;
+    (0..looks).any(|_| {
+        let now = holds();
+        if !now {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        now
+    })
+}
+
 pub(crate) fn seen(engine: &Engine, id: &str) -> Option<Seen> {
     engine.twin("seen", id).unwrap()
 }

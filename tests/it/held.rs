@@ -8,7 +8,7 @@ use twinflow::{
     store::{HeldStore, LocalLog, LogOptions},
 };
 
-use crate::common::{Act, PATIENCE, builder, seen, step, wait_acknowledged};
+use crate::common::{Act, PATIENCE, builder, eventually, seen, step, wait_acknowledged};
 
 fn log(dir: &std::path::Path) -> LocalLog {
     let fail = |error: twinflow::operators::store::StoreError| panic!("the log failed: {error}");
@@ -62,7 +62,7 @@ fn law_r1_a_read_waits_for_its_epoch_and_a_held_store_refuses_new_ones() {
     store.hold();
     broker.send("seen", "a", step(1, Act::Count));
     let peeked = || runtime.block_on(handle.peek("seen", "a")).unwrap();
-    assert!(broker.wait(PATIENCE, |_| peeked().is_some()), "uncommitted reads see it at once");
+    assert!(eventually(|| peeked().is_some()), "uncommitted reads see it at once");
     let read = handle.read("seen", "a");
     let early =
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), read).await });
@@ -73,9 +73,10 @@ fn law_r1_a_read_waits_for_its_epoch_and_a_held_store_refuses_new_ones() {
         });
         matches!(asked, Ok(Err(twinflow::engine::RequestError::Held)))
     };
-    assert!(broker.wait(PATIENCE, |_| held()), "after two seconds new reads are refused");
+    assert!(eventually(held), "after two seconds new reads are refused");
     store.release();
     wait_acknowledged(&broker, 1);
+    assert!(eventually(|| !held()), "the store moves again");
     assert_eq!(seen(&engine, "a").unwrap().numbers, [1]);
     engine.stop().unwrap();
 }

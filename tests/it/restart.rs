@@ -42,7 +42,7 @@ fn law_d3_a_restart_goes_on_behind_the_stored_positions_with_any_number_of_worke
             assert_eq!(state.initialized, 1);
         }
         // The odd rounds end without a word, as a killed process does, but for what is synced.
-        if round % 2 == 0 { drop(engine.stop().unwrap()) } else { drop(engine) }
+        if round.is_multiple_of(2) { drop(engine.stop().unwrap()) } else { drop(engine) }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The half of a link that delivers: room, permits, positions.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use super::{Delivery, Position, Slot};
+use super::{Delivery, Position, Refusals, Slot};
 use crate::{error::ConnectorError, message::PartitionRef, row::AttributesWriter};
 
 /// Delivers messages of one session.
@@ -125,9 +125,10 @@ impl LinkIntake {
         self.slot.edge.models.sorted().into_iter().map(str::to_owned).collect()
     }
 
-    /// Whether the store is held: a connector whose callers wait refuses new ones (law R1).
-    pub fn is_held(&self) -> bool {
-        self.slot.edge.held.load(Ordering::Acquire)
+    /// What no new requests are taken for: a connector whose callers wait asks before each message
+    /// (laws R1, P5).
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.slot.edge.refusals)
     }
 
     /// The worker of this link, and how many workers there are: a message for a twin that this

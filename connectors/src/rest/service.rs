@@ -1,11 +1,8 @@
 //! What all slots of a REST connection share.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, RwLock,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use axum::{body::Body, http::Response};
@@ -18,7 +15,7 @@ use super::{
     settings::{BODIES_BYTES_MAX, RestSettings},
 };
 use crate::{
-    link::LinkIntake,
+    link::{LinkIntake, Refusals},
     message::twin_id_error,
     route::{bucket, owner, twin_hash},
 };
@@ -29,6 +26,7 @@ struct Gates {
     workers: usize,
     open: Vec<Arc<Gate>>,
     models: Vec<String>,
+    refusals: Arc<Refusals>,
 }
 
 /// One REST connection.
@@ -39,8 +37,6 @@ pub(super) struct Service {
     /// Permits for bytes of bodies.
     pub(super) bodies: Semaphore,
     gates: RwLock<Gates>,
-    /// Reasons why messages are refused, for all models (`*`) or for one.
-    holds: RwLock<BTreeMap<String, String>>,
     api_address: RwLock<Option<String>>,
     turn: AtomicUsize,
     problems: AtomicU64,
@@ -55,7 +51,6 @@ impl Service {
             mailboxes: Arc::default(),
             bodies: Semaphore::new(BODIES_BYTES_MAX),
             gates: RwLock::default(),
-            holds: RwLock::default(),
             api_address: RwLock::default(),
             turn: AtomicUsize::new(0),
             problems: AtomicU64::new(0),
@@ -67,6 +62,7 @@ impl Service {
         let mut gates = self.gates.write().expect(LOCK);
         gates.workers = intake_of.workers;
         gates.models.clone_from(&intake_of.models);
+        gates.refusals = Arc::clone(&intake_of.refusals);
         gates.open.push(Arc::clone(gate));
     }
 
@@ -134,24 +130,12 @@ impl Service {
         }
     }
 
-    /// 503 while the engine takes no messages for a model.
+    /// 503 while the engine takes no messages for a model (laws R1, P5).
     pub(super) fn check_hold(&self, model: &str) -> Result<(), Problem> {
-        let holds = self.holds.read().expect(LOCK);
-        match holds.get("*").or_else(|| holds.get(model)) {
-            Some(reason) => {
-                let secs = self.settings.retry_after_max_secs.min(5);
-                Err(Problem::new(503, "held", reason.clone()).retry_after(secs))
-            }
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn hold(&self, model: &str, reason: Option<String>) {
-        let mut holds = self.holds.write().expect(LOCK);
-        match reason {
-            Some(reason) => holds.insert(model.to_owned(), reason),
-            None => holds.remove(model),
-        };
+        let reason = self.gates.read().expect(LOCK).refusals.reason(model);
+        let Some(reason) = reason else { return Ok(()) };
+        let secs = self.settings.retry_after_max_secs.min(5);
+        Err(Problem::new(503, "held", reason).retry_after(secs))
     }
 
     pub(super) fn set_api_address(&self, address: String) {
@@ -180,10 +164,11 @@ impl Service {
 pub(super) struct LinkFacts {
     workers: usize,
     models: Vec<String>,
+    refusals: Arc<Refusals>,
 }
 
 impl LinkFacts {
     pub(super) fn of(intake: &LinkIntake) -> Self {
-        Self { workers: intake.worker().1, models: intake.models() }
+        Self { workers: intake.worker().1, models: intake.models(), refusals: intake.refusals() }
     }
 }

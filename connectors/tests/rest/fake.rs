@@ -49,6 +49,7 @@ impl Arrived {
 pub(crate) struct Fake {
     pub(crate) rest: Rest,
     pub(crate) address: SocketAddr,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) sessions: Vec<JoinHandle<Result<(), ConnectorError>>>,
     bell: Arc<Notify>,
@@ -94,7 +95,7 @@ impl Fake {
             Slot::new(place, Arc::clone(&edge), Arc::clone(&wake), OUTBOX_LIMITS)
         };
         let slots = (0..workers).map(slot).collect();
-        Self { rest, address, slots, sessions: Vec::new(), bell, wake }
+        Self { rest, address, edge, slots, sessions: Vec::new(), bell, wake }
     }
 
     /// Opens a session of a slot, as the engine does.

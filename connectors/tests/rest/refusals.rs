@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use twinflow_connectors::{
     ConfigurableConnector, Connector,
+    link::Refused,
     rest::{Rest, RestSettings},
 };
 
@@ -157,14 +158,15 @@ async fn foreign_names_and_pages_are_403() {
 #[tokio::test]
 async fn a_held_model_is_503_with_the_reason_and_others_go_on() {
     let fake = Fake::start().await;
-    fake.rest.hold("m", Some("its messages keep failing".into()));
+    let reason = "its messages keep failing".to_owned();
+    fake.edge.refusals.refuse("m", Refused { reason, connection: "web".into() });
     let answer = post(fake.address, PATH, "1").await.unwrap();
     assert_eq!(answer.problem(503, "held"), "its messages keep failing");
     let other = post(fake.address, "/v1/twins/n/t/messages", "1");
     let arrived = fake.take().await;
     fake.acknowledge(&arrived, 1);
     assert_eq!(other.await.unwrap().status, 200);
-    fake.rest.hold("m", None);
+    fake.edge.refusals.allow("m");
     let answer = post(fake.address, PATH, "1");
     let arrived = fake.take().await;
     fake.acknowledge(&arrived, 2);

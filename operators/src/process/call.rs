@@ -95,10 +95,11 @@ pub(crate) fn call_twin<P: MessageProcessor>(
     infos: &[MessageInfo<'_>],
     calls: &mut Calls,
 ) {
-    if site.grouping == Grouping::Epoch && values.len() > 1 {
-        if call(site, state, saved, values, infos, 0..values.len(), calls).is_ok() {
-            return;
-        }
+    if site.grouping == Grouping::Epoch
+        && values.len() > 1
+        && call(site, state, saved, values, infos, 0..values.len(), calls).is_ok()
+    {
+        return;
     }
     for message in 0..values.len() {
         let range = message..message + 1;
@@ -116,13 +117,16 @@ pub(crate) fn call_twin<P: MessageProcessor>(
     }
 }
 
-/// Creates the twin without a message.
+/// Creates the twin without a message. What it sends has no data source; that is the caller's.
 pub(crate) fn create<P: MessageProcessor>(
     site: &CallSite<'_, P>,
     state: &mut Option<P::Model>,
     calls: &mut Calls,
 ) -> Result<(), String> {
-    call(site, state, None, &[], &[], 0..0, calls).map_err(|failed| failed.reason)
+    call(site, state, None, &[], &[], 0..0, calls).map_err(|failed| failed.reason)?;
+    // A record stands for messages, and there was none.
+    calls.records.pop();
+    Ok(())
 }
 
 /// One call. On success the state is what the processor made of it, and `calls` has its encoded
@@ -137,7 +141,9 @@ fn call<P: MessageProcessor>(
     calls: &mut Calls,
 ) -> Result<(), Failed> {
     let by_clone = P::ROLLBACK == Rollback::Clone || !site.encode;
-    let before = if by_clone { state.clone() } else { None };
+    // Cloning is the user's code too.
+    let before = if by_clone { guarded(|| state.clone()) } else { Ok(None) };
+    let before = before.map_err(|reason| Failed { reason, retry: false })?;
     let was_there = state.is_some();
     let sent = calls.feedback.len();
     calls.feedback.start_call();
@@ -198,6 +204,9 @@ fn run<P: MessageProcessor>(
     } else {
         site.processor.process_messages(&mut cx, twin, messages)?
     };
+    if let Some(limit) = feedback.passed() {
+        return Err(Failed { reason: limit.to_owned(), retry: false });
+    }
     match outcome {
         Outcome::Update if site.encode => encode(twin, encoded, site.state_bytes_max)?,
         Outcome::Remove => *state = None,

@@ -1,6 +1,9 @@
 //! Ids of messages that were handled, so that a repetition is answered and not applied (law D5).
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
 
 use serde::{Deserialize, Serialize};
 use twinflow_connectors::message::Timestamp;
@@ -20,7 +23,9 @@ pub(crate) struct Handled {
 #[derive(Debug, Default)]
 pub(crate) struct MessageIds {
     handled: HashMap<Box<[u8]>, Handled>,
-    by_time: VecDeque<(Timestamp, Box<[u8]>)>,
+    /// When each may be forgotten, soonest first: connections differ in how long they keep ids, and
+    /// recovery loads them in any order.
+    by_time: BinaryHeap<Reverse<(Timestamp, Box<[u8]>)>>,
 }
 
 /// Key of an id: twin, scope (the connection) and the id itself.
@@ -48,15 +53,15 @@ impl MessageIds {
     /// Remembers a message.
     pub(crate) fn put(&mut self, key: Vec<u8>, handled: Handled) {
         let key = key.into_boxed_slice();
-        self.by_time.push_back((handled.forget_at, key.clone()));
+        self.by_time.push(Reverse((handled.forget_at, key.clone())));
         self.handled.insert(key, handled);
     }
 
-    /// Forgets what is older than it must be kept; looks at the oldest only, so that it costs
-    /// nothing when there is nothing to do.
+    /// Forgets what need no longer be kept; looks at the soonest only, so that it costs nothing
+    /// when there is nothing to do.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        while self.by_time.front().is_some_and(|(forget_at, _)| *forget_at <= now) {
-            let Some((_, key)) = self.by_time.pop_front() else { return };
+        while self.by_time.peek().is_some_and(|Reverse((forget_at, _))| *forget_at <= now) {
+            let Some(Reverse((_, key))) = self.by_time.pop() else { return };
             if self.handled.get(&key).is_some_and(|handled| handled.forget_at <= now) {
                 self.handled.remove(&key);
             }
@@ -84,6 +89,17 @@ mod tests {
         assert_eq!(twin_of_key(&key), Some(&b"t"[..]));
         ids.expire(Timestamp(10));
         assert_eq!((ids.get(&key), ids.len()), (None, 0));
+    }
+
+    #[test]
+    fn an_id_that_is_kept_longer_does_not_keep_others() {
+        let mut ids = MessageIds::default();
+        for (id, at) in [(b"long", 1000), (b"mean", 20), (b"soon", 10)] {
+            let handled = Handled { forget_at: Timestamp(at), body_hash: 0, answer: Vec::new() };
+            ids.put(id_key("t", 1, id), handled);
+        }
+        ids.expire(Timestamp(10));
+        assert_eq!((ids.len(), ids.get(&id_key("t", 1, b"soon"))), (2, None));
     }
 
     #[test]

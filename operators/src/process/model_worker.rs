@@ -9,15 +9,18 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use serde::Serialize;
 use twinflow_connectors::{
     frame::FrameView,
-    link::Slot,
+    link::{Refused, Slot},
     message::Timestamp,
     row::{Row, RowKind},
 };
 
 use super::{
     call::{CallSite, Calls},
+    failing::Failing,
+    guard::guarded,
     ids::{Handled, MessageIds, twin_of_key},
     routes::{Route, Routes},
     scope::EpochScope,
@@ -91,6 +94,7 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     /// Twins of the epoch in the order of their first row, with their hash.
     touched: Vec<(u32, u64)>,
     pub(super) calls: Calls,
+    failing: Failing,
 }
 
 impl<P: MessageProcessor> TypedModel<P> {
@@ -117,6 +121,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             next: Vec::new(),
             touched: Vec::new(),
             calls: Calls::default(),
+            failing: Failing::default(),
         }
     }
 
@@ -137,6 +142,14 @@ impl<P: MessageProcessor> TypedModel<P> {
             state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
             encode: self.encode,
         }
+    }
+
+    /// The model fails on most of what it gets: nothing more is taken until a person looks (P5).
+    fn refuse(&self, scope: &EpochScope<'_>, connection: &str) {
+        let reason = "more than half of 1,000 consecutive messages failed".to_owned();
+        tracing::error!(model = &*self.name, connection, reason, "its messages are refused");
+        let refused = Refused { reason, connection: connection.to_owned() };
+        scope.shared.setup.edge.refusals.refuse(&self.name, refused);
     }
 
     /// A row of the epoch by its number.
@@ -187,14 +200,20 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         if self.rows.is_empty() {
             return;
         }
+        // Before the messages: an id whose time is over is new again.
+        self.ids.expire(scope.now);
         let touched = std::mem::take(&mut self.touched);
         let mut run = TwinRun::new(frames, slots);
         for (index, hash) in &touched {
             run.twin(self, scope, *index, *hash);
         }
-        let counts = run.finish();
+        let (counts, last_failed) = run.finish();
         self.touched = touched;
-        self.ids.expire(scope.now);
+        if self.failing.count(counts.messages + counts.failed, counts.failed)
+            && let Some(slot) = last_failed.and_then(|slot| slots.get(usize::from(slot)))
+        {
+            self.refuse(scope, &slot.place.connection);
+        }
         counts.add_to(&self.statistics);
         self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
     }
@@ -206,7 +225,11 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         stored: &[u8],
         route: Option<&[u8]>,
     ) -> Result<(), String> {
-        let state = decode_stored::<P::Model>(stored)?;
+        let state = guarded(|| decode_stored::<P::Model>(stored))??;
+        // A migrated state does not roll back to the form that it was migrated from.
+        let saved = (P::ROLLBACK == Rollback::LastEncoded).then(|| rmp_serde::to_vec_named(&state));
+        let saved =
+            saved.transpose().map_err(|error| error.to_string())?.map(Vec::into_boxed_slice);
         let index = self.table.find_or_insert(hash, id);
         let number = match route.map(|bytes| Route::decode(bytes).ok_or("its route is damaged")) {
             Some(route) => self.routes.intern(route?),
@@ -217,8 +240,8 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             self.statistics.twins.fetch_add(1, Ordering::Relaxed);
         }
         (slot.state, slot.route) = (Some(state), number);
-        if P::ROLLBACK == Rollback::LastEncoded {
-            self.saved.insert(index, stored[4..].into());
+        if let Some(saved) = saved {
+            self.saved.insert(index, saved);
         }
         Ok(())
     }
@@ -252,11 +275,12 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
     }
 }
 
-/// The state as JSON; what JSON cannot say (a map with other keys than text) is said so.
-pub(super) fn state_json<M: TwinModel>(state: &M) -> Vec<u8> {
-    serde_json::to_vec(state).unwrap_or_else(|error| {
-        serde_json::to_vec(&serde_json::json!({ "not_json": error.to_string() }))
-            .expect("a text is JSON")
+/// The state as JSON; what JSON cannot say (a map with other keys than text) is said so. It is the
+/// user's code that is run here, outside of any call: a panic of it is an answer too.
+pub(super) fn state_json<S: Serialize>(state: &S) -> Vec<u8> {
+    let json = guarded(|| serde_json::to_vec(state).map_err(|error| error.to_string()));
+    json.and_then(|json| json).unwrap_or_else(|why| {
+        serde_json::to_vec(&serde_json::json!({ "not_json": why })).expect("a text is JSON")
     })
 }
 
@@ -267,11 +291,34 @@ fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
     let newest = M::STATE_VERSION;
     if version > newest {
         return Err(format!(
-            "it has state version {version}, this program knows {newest}: it was written by a newer one"
+            "it has state version {version}, this program knows {newest}: \
+             it was written by a newer one"
         ));
     }
     let state = RawState::new(bytes);
     let decoded: Result<M, DecodeError> =
         if version == newest { state.deserialize() } else { M::migrate(version, state) };
     decoded.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    struct Panics;
+
+    impl Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("not today")
+        }
+    }
+
+    #[test]
+    fn law_f1_a_read_survives_a_state_that_has_no_json_form() {
+        assert_eq!(state_json(&Panics), br#"{"not_json":"panic: not today"}"#);
+        let keys = HashMap::from([([1u8], 1u8)]);
+        assert!(state_json(&keys).starts_with(br#"{"not_json":"#));
+    }
 }

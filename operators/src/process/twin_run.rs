@@ -6,15 +6,17 @@ use twinflow_connectors::{
     answer::StoredAnswer,
     frame::FrameView,
     link::{OutboxEntry, OutcomeKind, Slot},
-    route::{body_hash, bucket, twin_hash},
+    route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
 
 use super::{
-    call::{CallRecord, Calls, call_twin, create},
+    call::{CallRecord, Calls, call_twin},
     guard::{chain, guarded},
-    ids::{Handled, id_key, twin_of_key},
-    model_worker::{TypedModel, state_json},
+    model_worker::TypedModel,
+    pending::PendingIds,
+    repeats::remember,
+    requests::{is_full, too_many_twins},
     scope::{EpochScope, Rejection, place_of},
     settings::OnFailure,
     statistics::EpochCounts,
@@ -27,28 +29,22 @@ use crate::{
     store::EntryKind,
 };
 
-/// A message id that waits for its answer.
-struct PendingId {
-    /// Index of its message among the values.
-    message: usize,
-    key: Vec<u8>,
-    body_hash: u64,
-    keep_secs: u64,
-}
-
 /// Buffers of one epoch of one model, reused from twin to twin.
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
     frames: &'e [FrameView<'e>],
-    slots: &'e [Arc<Slot>],
-    values: Vec<MessageOf<'e, P>>,
+    pub(super) slots: &'e [Arc<Slot>],
+    pub(super) values: Vec<MessageOf<'e, P>>,
     infos: Vec<MessageInfo<'e>>,
     /// Per value its row.
-    rows: Vec<Row<'e>>,
-    pending: Vec<PendingId>,
+    pub(super) rows: Vec<Row<'e>>,
+    pub(super) pending: PendingIds,
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
     after: Vec<Row<'e>>,
-    counts: EpochCounts,
+    /// The twin is not there and may not be made.
+    pub(super) full: bool,
+    pub(super) counts: EpochCounts,
+    last_failed: Option<u16>,
 }
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
@@ -59,15 +55,18 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             values: Vec::new(),
             infos: Vec::new(),
             rows: Vec::new(),
-            pending: Vec::new(),
+            pending: PendingIds::default(),
             before: Vec::new(),
             after: Vec::new(),
+            full: false,
             counts: EpochCounts::default(),
+            last_failed: None,
         }
     }
 
-    pub(super) fn finish(self) -> EpochCounts {
-        self.counts
+    /// What the epoch counted, and the slot that brought the last message that failed.
+    pub(super) fn finish(self) -> (EpochCounts, Option<u16>) {
+        (self.counts, self.last_failed)
     }
 
     /// Works off the rows of one twin.
@@ -85,7 +84,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let id = model.row(self.frames, first).id();
         let mut calls = std::mem::take(&mut model.calls);
         calls.clear();
-        self.set_aside(model, scope, first, existed);
+        self.full = !existed && is_full(model, &self.counts);
+        self.set_aside(model, scope, first);
 
         let mut changed = false;
         for row in std::mem::take(&mut self.before) {
@@ -97,6 +97,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
         for row in std::mem::take(&mut self.after) {
             changed |= self.request(model, scope, row, id, &mut state, &mut calls);
+        }
+        if state.is_some() {
+            self.follow_route(model, scope, index, id);
         }
         self.write(model, scope, (index, hash), id, &state, existed, changed, &calls);
         self.counts.calls += calls.made;
@@ -113,25 +116,17 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
     /// repetitions and undecodable ones (law P3).
-    fn set_aside(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        first: u32,
-        existed: bool,
-    ) {
+    fn set_aside(&mut self, model: &mut TypedModel<P>, scope: &mut EpochScope<'_>, first: u32) {
         self.values.clear();
         self.infos.clear();
         self.rows.clear();
         self.pending.clear();
-        let full = !existed && is_full(model, &self.counts);
         let mut number = first;
         let mut met_message = false;
         while number != NO_ROW {
             let row = model.row(self.frames, number);
             number = model.next[number as usize];
             match row.kind() {
-                RowKind::Message if full => self.too_many_twins(model, scope, row),
                 RowKind::Message => {
                     met_message = true;
                     self.message(model, scope, row);
@@ -141,14 +136,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 _ => self.before.push(row),
             }
         }
-    }
-
-    fn too_many_twins(&mut self, model: &TypedModel<P>, scope: &mut EpochScope<'_>, row: Row<'e>) {
-        let reason = format!(
-            "the model has {} twins, its limit; no new ones are made",
-            model.settings.twins_max
-        );
-        self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
     }
 
     #[inline]
@@ -162,6 +149,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return;
         }
         let info = MessageInfo::new(&place.connection, row.received_at(), row.format(), attributes);
+        if self.full {
+            let reason = too_many_twins(model);
+            return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
+        }
         let raw = RawMessage { payload: row.payload(), info };
         let reason = match guarded(|| MessageOf::<'e, P>::decode(raw)) {
             Ok(Ok(value)) => {
@@ -173,46 +164,24 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             Ok(Err(error)) => chain(&error),
             Err(panic) => panic,
         };
-        let pending = self.pending.pop_if(|pending| pending.message == self.values.len());
-        let number = self.reject(model, scope, row, DeadLetterKind::Undecodable, &reason, 1);
-        if let Some(pending) = pending {
-            let answer = StoredAnswer::rejected(scope.epoch, number, &reason);
-            remember(model, scope, pending, &answer);
-        }
+        self.refuse(model, scope, row, DeadLetterKind::Undecodable, &reason);
     }
 
-    /// Whether the message's id was handled or is being handled; then it is answered (law D5).
-    fn repeats(
+    /// Rejects a message before any call; its id is remembered like that of any other (law D5).
+    fn refuse(
         &mut self,
-        model: &TypedModel<P>,
+        model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
         row: Row<'e>,
-        id: &[u8],
-        keep_secs: u64,
-    ) -> bool {
-        let connection = self.slots[usize::from(row.origin())].place.connection_number;
-        let key = id_key(row.id(), connection, id);
-        let body_hash = body_hash(row.payload());
-        let kind = if let Some(handled) = model.ids.get(&key) {
-            if handled.body_hash == body_hash {
-                OutcomeKind::Repeated(handled.answer.clone())
-            } else {
-                OutcomeKind::KeyOtherBody
-            }
-        } else if let Some(same) = self.pending.iter().find(|pending| pending.key == key) {
-            if same.body_hash == body_hash {
-                OutcomeKind::KeyInProgress
-            } else {
-                OutcomeKind::KeyOtherBody
-            }
-        } else {
-            let message = self.values.len();
-            self.pending.push(PendingId { message, key, body_hash, keep_secs });
-            return false;
-        };
-        scope.outcome(row, kind);
-        self.counts.repeated += 1;
-        true
+        kind: DeadLetterKind,
+        reason: &str,
+    ) {
+        let pending = self.pending.pop_of(self.values.len());
+        let number = self.reject(model, scope, row, kind, reason, 1);
+        if let Some(pending) = pending {
+            let answer = StoredAnswer::rejected(scope.epoch, number, reason);
+            remember(model, scope, pending, &answer);
+        }
     }
 
     /// Calls the processor and sees to failures, ids and feedback.
@@ -239,16 +208,14 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         for record in calls.records.iter().filter(|record| !record.feedback.is_empty()) {
             self.send(model, scope, id, record, calls);
         }
-        for pending in std::mem::take(&mut self.pending) {
-            let failed = rejected.iter().find(|(message, ..)| *message == pending.message);
-            let answer = match failed {
+        for pending in self.pending.take() {
+            // Failures are in the order of their messages.
+            let failed = rejected.binary_search_by_key(&pending.message, |(message, ..)| *message);
+            let answer = match failed.ok().map(|at| &rejected[at]) {
                 Some((_, number, reason)) => StoredAnswer::rejected(scope.epoch, *number, reason),
                 None => self.answer(scope, pending.message, calls),
             };
             remember(model, scope, pending, &answer);
-        }
-        if state.is_some() {
-            self.follow_route(model, scope, index, id);
         }
     }
 
@@ -294,23 +261,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
     }
 
-    /// The answer that is stored with the id of a message that was applied.
-    fn answer(&self, scope: &EpochScope<'_>, message: usize, calls: &Calls) -> StoredAnswer {
-        let mut answer = StoredAnswer::applied(scope.epoch);
-        let call = calls.records.iter().find(|record| record.messages.contains(&message));
-        let Some(call) = call.filter(|call| !call.feedback.is_empty()) else { return answer };
-        if message + 1 == call.messages.end {
-            for index in call.feedback.clone() {
-                answer.push_reply(calls.feedback.get(index));
-            }
-        } else {
-            let place =
-                |message: usize| (self.rows[message].origin(), place_of(self.rows[message]).0);
-            answer.merged = place(message) != place(call.messages.end - 1);
-        }
-        answer
-    }
-
     /// The twin's data source is where its last message came from (law D4).
     fn follow_route(
         &self,
@@ -330,61 +280,6 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 let bucket = bucket(twin_hash(id.as_bytes()));
                 let (key, value) = (id.as_bytes(), route.encode());
                 scope.part.put(EntryKind::Route, bucket, model.number, key, &value);
-            }
-        }
-    }
-
-    /// Create, remove or read; says whether the state changed.
-    fn request(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
-        calls: &mut Calls,
-    ) -> bool {
-        match row.kind() {
-            RowKind::Read => {
-                let answer = OutcomeKind::State(state.as_ref().map(state_json));
-                scope.outcome(row, answer);
-                false
-            }
-            RowKind::Remove => {
-                let was_there = state.take().is_some();
-                scope.outcome(row, OutcomeKind::Removed(was_there));
-                was_there
-            }
-            RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
-            RowKind::Create => {
-                scope.outcome(row, OutcomeKind::Created(false));
-                false
-            }
-            _ => false,
-        }
-    }
-
-    fn create(
-        &mut self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
-        calls: &mut Calls,
-    ) -> bool {
-        let sent = calls.feedback.len();
-        match create(&model.site(id, scope.now, false), state, calls) {
-            Ok(()) => {
-                for index in sent..calls.feedback.len() {
-                    scope.feedback_without_source(&model.name, id, calls.feedback.get(index));
-                }
-                scope.outcome(row, OutcomeKind::Created(true));
-                true
-            }
-            Err(reason) => {
-                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
-                false
             }
         }
     }
@@ -423,7 +318,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     }
 
     /// Applies the model's policy to a message that failed; says the number of its dead letter.
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         model: &TypedModel<P>,
         scope: &mut EpochScope<'_>,
@@ -433,6 +328,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         attempts: u32,
     ) -> u64 {
         self.counts.failed += 1;
+        self.last_failed = Some(row.origin());
         match model.settings.on_failure {
             OnFailure::Halt => {
                 let what = format!("model \"{}\", twin \"{}\": {reason}", model.name, row.id());
@@ -449,30 +345,4 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             }
         }
     }
-}
-
-fn is_full<P: MessageProcessor>(model: &TypedModel<P>, counts: &EpochCounts) -> bool {
-    let twins = model.statistics.twins.load(std::sync::atomic::Ordering::Relaxed);
-    twins + counts.created >= model.settings.twins_max
-}
-
-/// Stores an id with its answer.
-fn remember<P: MessageProcessor>(
-    model: &mut TypedModel<P>,
-    scope: &mut EpochScope<'_>,
-    pending: PendingId,
-    answer: &StoredAnswer,
-) {
-    let handled = Handled {
-        forget_at: scope.now.plus_secs(pending.keep_secs),
-        body_hash: pending.body_hash,
-        answer: answer.encode(),
-    };
-    if scope.encode {
-        let value = rmp_serde::to_vec(&handled).expect("an answer always serialises");
-        let twin = twin_of_key(&pending.key).unwrap_or_default();
-        let bucket = bucket(twin_hash(twin));
-        scope.part.put(EntryKind::MessageId, bucket, model.number, &pending.key, &value);
-    }
-    model.ids.put(pending.key, handled);
 }

@@ -1,16 +1,13 @@
 //! Kinds of connectors: what the file may name under `[connections.NAME]`.
 
-use std::{any::Any, fmt, marker::PhantomData};
+use std::{any::Any, collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde_json::Value as Json;
 use twinflow_connectors::{ConfigurableConnector, ConnectorInfo, Guarantee};
 
-use super::Kinds;
+use super::kind_of;
 use crate::config::{connection::RESERVED, de, error::ConfigError, later, node::Node};
 use crate::connections::{Connection, ConnectionSettings};
-
-/// What stands in errors before the name of a kind.
-const WHAT: &str = "connector";
 
 /// A connector that a file can name.
 #[derive(Debug)]
@@ -53,7 +50,10 @@ impl ConnectorKind {
 
 /// Connectors by name.
 #[derive(Debug, Default)]
-pub struct ConnectorKinds(Kinds<ConnectorKind>);
+pub struct ConnectorKinds {
+    known: BTreeMap<&'static str, ConnectorKind>,
+    problems: Vec<String>,
+}
 
 impl ConnectorKinds {
     /// No connectors.
@@ -71,34 +71,47 @@ impl ConnectorKinds {
     pub fn with<C: ConfigurableConnector>(mut self) -> Self {
         let schema = schemars::SchemaGenerator::default().into_root_schema_for::<C::Settings>();
         let schema = Json::from(schema);
-        let keys: Vec<_> = properties(&schema).map(|(key, _)| key).collect();
+        let name = C::TYPE;
+        if let Some((key, _)) = properties(&schema).find(|(key, _)| RESERVED.contains(key)) {
+            let problem = format!(
+                "the connector \"{name}\" has a setting \"{key}\", a key that every connection \
+                 has; rename the setting"
+            );
+            self.problems.push(problem);
+        }
         let kind = ConnectorKind {
-            name: C::TYPE,
+            name,
             about: C::ABOUT,
             guarantee: C::GUARANTEE,
-            schema: schema.clone(),
+            schema,
             read: Box::new(Typed::<C>(PhantomData)),
         };
-        self.0.add(WHAT, C::TYPE, &keys, &RESERVED, kind);
+        if self.known.insert(name, kind).is_some() {
+            self.problems.push(format!("the connector \"{name}\" is registered twice"));
+        }
         self
     }
 
     /// All kinds in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &ConnectorKind> {
-        self.0.known.values()
+        self.known.values()
     }
 
     /// The kind with this name.
     pub fn get(&self, name: &str) -> Option<&ConnectorKind> {
-        self.0.known.get(name)
+        self.known.get(name)
     }
 
     pub(crate) fn problems(&self) -> &[String] {
-        &self.0.problems
+        &self.problems
     }
 
     pub(crate) fn of_table(&self, node: &Node) -> Result<&ConnectorKind, ConfigError> {
-        self.0.of_table(WHAT, node).map_err(|error| self.planned(node).unwrap_or(error))
+        let known: Vec<_> = self.iter().map(ConnectorKind::name).collect();
+        match kind_of("connector", node, &known) {
+            Ok(name) => Ok(self.get(&name).expect("a known name")),
+            Err(error) => Err(self.planned(node).unwrap_or(error)),
+        }
     }
 
     /// The error for a connector that is planned and not in this version.

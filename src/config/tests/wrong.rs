@@ -234,12 +234,17 @@ fn a_kind_with_a_reserved_key_or_a_repeated_name_is_refused() {
         }
     }
     let models = ModelKinds::new().with::<Greedy>("a").with::<Turbine>("b").with::<Turbine>("b");
+    let kinds = Registries { models, connectors: ConnectorKinds::stock() };
+    let refused = Config::of_text(
+        Path::new("twinflow.toml"),
+        "models.a = { type = \"b\", limit_celsius = 1 }",
+        &Flags::default(),
+        &Environment::default(),
+        &kinds,
+    );
     assert_eq!(
-        models.problems(),
-        [
-            "the model kind \"a\" has a setting called \"twins_max\", which every model kind \
-             has",
-            "the model kind \"b\" is registered twice",
-        ]
+        refused.unwrap_err().to_string(),
+        "the kind of model \"a\" has a setting \"twins_max\", a key that every model has; rename \
+         the setting"
     );
 }

@@ -1,7 +1,7 @@
 //! Makes the end of a log that was found safe to write behind (law D11).
 //!
 //! What a file shows need not be on the disk: after a failed sync the page cache holds bytes that
-//! no later sync writes. So whatever no later frame proves is written again, and synced, before
+//! no later sync writes, and names that are not durable. So whatever no later frame proves is written again, and synced, before
 //! anything is built on it.
 
 use twinflow_operators::store::StoreError;
@@ -25,9 +25,8 @@ pub(super) fn secure(disk: &dyn Disk, found: &Found) -> Result<Option<Open>, Sto
     for name in &found.leftovers {
         disk.remove(name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))?;
     }
-    if !found.leftovers.is_empty() {
-        disk.sync_names().map_err(|cause| disk_error("remove leftovers", cause))?;
-    }
+    // Even with nothing removed: a start before this one may have failed to sync a new name.
+    disk.sync_names().map_err(|cause| disk_error("sync the names of the log", cause))?;
     let Some(tail) = &found.tail else { return Ok(None) };
     let name = segment_name(tail.header.number);
     let secured = if tail.sealed { rewrite_seal(disk, tail) } else { copy(disk, tail) };

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EpochStore, StoreError};
 
-use super::driver::{Driver, Owned, as_replayed, some_entries, wrong_payloads};
+use super::driver::{
+    Driver, Owned, as_replayed, claimed, contents, some_entries, state, wrong_payloads,
+};
 use super::sim::{Random, SimDisk};
 
 /// Everything that was handed over, by epoch, and how much of it must be there.
@@ -127,7 +129,36 @@ fn campaign(seed: u64) -> Result<u64, String> {
     Ok(cuts)
 }
 
+/// The crash model found this: a start secures the tail and fails to sync its new name, the next
+/// start finds nothing to secure, and goes on in a file whose name is not durable.
 #[test]
+fn law_d11_a_name_that_failed_to_sync_is_synced_by_the_next_start() {
+    for nth in 0..6 {
+        let disk = SimDisk::default();
+        let (driver, _) = claimed(Arc::new(disk.clone()), 1, 1);
+        driver.log.seal().unwrap();
+        drop(driver);
+        let name = disk.segments().pop().unwrap();
+        disk.put(&name, &[disk.bytes(&name), vec![7; 100]].concat());
+        disk.fail_sync_after(nth);
+        drop(Driver::open(Arc::new(disk.clone()), 2).unwrap().log.claim(1));
+        disk.fail_sync_after(u64::MAX);
+
+        let (mut driver, claim) = claimed(Arc::new(disk.clone()), 3, 1);
+        let epoch = claim.base + 1;
+        driver.append(0, epoch, &[state(1, 10)]);
+        driver.log.closed(0, epoch + 1);
+        assert!(driver.wait(epoch + 1), "{:?}", driver.failures);
+        for cut in 0..20 {
+            let after = disk.power_cut(&mut Random(cut));
+            let seen = contents(Arc::new(after)).unwrap();
+            assert_eq!(seen, [state(1, 10)], "sync {nth}, cut {cut}");
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the number of seeds of a long run is given by hand")]
 fn law_d1_what_was_durable_survives_and_nothing_is_invented() {
     let seeds = std::env::var("TWINFLOW_SEEDS").ok().and_then(|it| it.parse().ok());
     let mut cuts = 0;

@@ -1,7 +1,7 @@
 //! Drives a log as two workers would, and knows what it may and must give back.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
@@ -9,7 +9,7 @@ use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, Store
 use super::super::{Disk, LocalLog, LogOptions};
 use super::sim::Random;
 
-pub(super) const SEGMENT: u64 = 16 << 10;
+pub(super) const SEGMENT: u64 = 20 << 10;
 
 /// An entry that was appended or replayed.
 pub(super) type Owned = (EntryKind, Vec<u8>, Vec<u8>);
@@ -23,7 +23,8 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn open(disk: Arc<dyn Disk>, random: u64) -> Result<Self, StoreError> {
-        let (bell, events) = channel();
+        // At most the bells of the epochs that a test leaves open, and one failure.
+        let (bell, events) = sync_channel(4096);
         let failure = bell.clone();
         let mut options = LogOptions::new(
             random,

@@ -1,0 +1,91 @@
+//! Why messages whose senders wait are refused at the moment (laws R1, P5).
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What the engine takes no new requests for. A connector whose callers wait asks before each
+/// message; it costs one load and, while no model is refused, nothing more.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    held: AtomicBool,
+    any_model: AtomicBool,
+    models: RwLock<BTreeMap<String, Refused>>,
+}
+
+/// A model that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why, in words for a person.
+    pub reason: String,
+    /// The connection that brought the last of its failures.
+    pub connection: String,
+}
+
+impl Refusals {
+    /// Whether the store has not moved for so long that nothing new is taken.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Says whether the store is held; gives what was said before.
+    pub fn set_held(&self, held: bool) -> bool {
+        self.held.swap(held, Ordering::AcqRel)
+    }
+
+    /// Takes no messages for a model until [`Self::allow`]; `false` when that was so already.
+    pub fn refuse(&self, model: &str, refused: Refused) -> bool {
+        let mut models = self.models.write().expect("refusals");
+        let new = models.insert(model.to_owned(), refused).is_none();
+        self.any_model.store(true, Ordering::Release);
+        new
+    }
+
+    /// Takes messages for a model again; `false` when it was not refused.
+    pub fn allow(&self, model: &str) -> bool {
+        let mut models = self.models.write().expect("refusals");
+        let was = models.remove(model).is_some();
+        self.any_model.store(!models.is_empty(), Ordering::Release);
+        was
+    }
+
+    /// The refused models.
+    pub fn models(&self) -> BTreeMap<String, Refused> {
+        self.models.read().expect("refusals").clone()
+    }
+
+    /// Why a message for this model is refused; `None` when it is not.
+    pub fn reason(&self, model: &str) -> Option<String> {
+        if self.is_held() {
+            return Some("the store has not moved for two seconds".to_owned());
+        }
+        if !self.any_model.load(Ordering::Acquire) {
+            return None;
+        }
+        let models = self.models.read().expect("refusals");
+        models.get(model).map(|refused| refused.reason.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_model_is_refused_and_the_others_are_not() {
+        let refusals = Refusals::default();
+        let refused = Refused { reason: "it fails".into(), connection: "plant".into() };
+        assert!(refusals.refuse("pumps", refused.clone()));
+        assert!(!refusals.refuse("pumps", refused));
+        assert_eq!(refusals.reason("pumps").as_deref(), Some("it fails"));
+        assert_eq!(refusals.reason("fans"), None);
+        assert!(refusals.allow("pumps") && !refusals.allow("pumps"));
+        assert_eq!(refusals.reason("pumps"), None);
+        assert!(!refusals.set_held(true));
+        assert!(refusals.reason("fans").is_some());
+    }
+}

@@ -1,0 +1,91 @@
+//! Requests about a twin: create, remove, read.
+
+use std::sync::atomic::Ordering;
+
+use twinflow_connectors::{
+    link::OutcomeKind,
+    row::{Row, RowKind},
+};
+
+use super::{
+    call::{Calls, create},
+    model_worker::{TypedModel, state_json},
+    scope::EpochScope,
+    statistics::EpochCounts,
+    twin_run::TwinRun,
+};
+use crate::{dead_letter::DeadLetterKind, model::MessageProcessor};
+
+impl<'e, P: MessageProcessor> TwinRun<'e, P> {
+    /// Create, remove or read; says whether the state changed.
+    pub(super) fn request(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        row: Row<'e>,
+        id: &str,
+        state: &mut Option<P::Model>,
+        calls: &mut Calls,
+    ) -> bool {
+        match row.kind() {
+            RowKind::Read => {
+                let answer = OutcomeKind::State(state.as_ref().map(state_json));
+                scope.outcome(row, answer);
+                false
+            }
+            RowKind::Remove => {
+                let was_there = state.take().is_some();
+                scope.outcome(row, OutcomeKind::Removed(was_there));
+                was_there
+            }
+            RowKind::Create if state.is_none() && self.full => {
+                let reason = too_many_twins(model);
+                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
+                false
+            }
+            RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
+            RowKind::Create => {
+                scope.outcome(row, OutcomeKind::Created(false));
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn create(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        row: Row<'e>,
+        id: &str,
+        state: &mut Option<P::Model>,
+        calls: &mut Calls,
+    ) -> bool {
+        let sent = calls.feedback.len();
+        match create(&model.site(id, scope.now, false), state, calls) {
+            Ok(()) => {
+                for index in sent..calls.feedback.len() {
+                    scope.feedback_without_source(&model.name, id, calls.feedback.get(index));
+                }
+                scope.outcome(row, OutcomeKind::Created(true));
+                true
+            }
+            Err(reason) => {
+                self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
+                false
+            }
+        }
+    }
+}
+
+/// Whether no new twin may be made.
+pub(super) fn is_full<P: MessageProcessor>(model: &TypedModel<P>, counts: &EpochCounts) -> bool {
+    let twins = model.statistics.twins.load(Ordering::Relaxed);
+    twins + counts.created >= model.settings.twins_max
+}
+
+/// Why a message or a request for a new twin is refused then.
+pub(super) fn too_many_twins<P: MessageProcessor>(model: &TypedModel<P>) -> String {
+    let max = model.settings.twins_max;
+    format!("the model has {max} twins, its limit; no new ones are made")
+}

@@ -1,0 +1,316 @@
+//! A worker with one model and two connections: `web` waits for outcomes, `plant` does not.
+
+use std::{collections::HashSet, rc::Rc, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use twinflow_connectors::{
+    frame::FrameBuilder,
+    link::{Edge, LinkRow, ModelNames, OUTBOX_LIMITS, OutcomeKind, Slot, SlotPlace, Wake},
+    message::{Format, Timestamp},
+    route::twin_hash,
+    row::{AttributesWriter, RowHead, RowKind},
+};
+
+use super::super::{
+    ModelSettings,
+    twins::{EpochResult, Twins, TwinsSetup},
+};
+use crate::{
+    clock::EpochClock,
+    context::ProcessingContext,
+    frame::Frame,
+    message::{DecodeError, Messages},
+    model::{
+        MessageProcessor, Outcome, ProcessingError, ProcessingResult, RawState, Rollback, TwinModel,
+    },
+    models::Models,
+    recover::Recovered,
+    store::{Claimed, Entry, EntryKind, EpochPart, EpochStore, StoreError, entries},
+    worker::{Limits, WorkerSetup, WorkerShared},
+};
+
+pub(super) const WEB: u16 = 0;
+pub(super) const PLANT: u16 = 1;
+const MODEL: u16 = 0;
+const KEEP_SECS: u64 = 60;
+
+/// What the twin was told, word by word.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Log {
+    pub(super) words: Vec<String>,
+}
+
+/// A log with this word panics when it is cloned.
+pub(super) const NO_CLONE: &str = "no clone";
+
+impl Clone for Log {
+    fn clone(&self) -> Self {
+        assert!(!self.words.iter().any(|word| word == NO_CLONE), "told not to");
+        Self { words: self.words.clone() }
+    }
+}
+
+impl TwinModel for Log {
+    type Message<'m> = String;
+    const STATE_VERSION: u32 = 2;
+
+    /// Version 1 was one text.
+    fn migrate(_: u32, state: RawState<'_>) -> Result<Self, DecodeError> {
+        let text: String = state.deserialize()?;
+        Ok(Self { words: text.split(' ').map(str::to_owned).collect() })
+    }
+}
+
+/// Notes each word; some of them do something else too.
+pub(super) struct Note<const LAST_ENCODED: bool> {
+    /// What a new twin sends at once.
+    pub(super) greeting: Option<&'static str>,
+}
+
+impl<const LAST_ENCODED: bool> MessageProcessor for Note<LAST_ENCODED> {
+    type Model = Log;
+    const ROLLBACK: Rollback = if LAST_ENCODED { Rollback::LastEncoded } else { Rollback::Clone };
+
+    fn initialize(
+        &self,
+        cx: &mut ProcessingContext<'_>,
+        log: &mut Log,
+    ) -> Result<(), ProcessingError> {
+        log.words.push("new".to_owned());
+        self.greeting.map_or(Ok(()), |greeting| cx.send_to_data_source(greeting))
+    }
+
+    fn process_messages(
+        &self,
+        cx: &mut ProcessingContext<'_>,
+        log: &mut Log,
+        words: Messages<'_, String>,
+    ) -> ProcessingResult {
+        let mut outcome = Outcome::Update;
+        for word in words {
+            log.words.push(word.clone());
+            match word.as_str() {
+                "fail" => return Err(ProcessingError::message("told to")),
+                "panic" => panic!("told to"),
+                "say" => cx.send_to_data_source("said")?,
+                "ignore" => outcome = Outcome::NoUpdate,
+                "remove" => outcome = Outcome::Remove,
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+struct NoStore;
+
+impl EpochStore for NoStore {
+    fn replay(&self, _: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn claim(&self, _: usize) -> Result<Claimed, StoreError> {
+        Ok(Claimed { generation: 1, base: 0 })
+    }
+    fn attach(&self, _: usize, _: Box<dyn Fn() + Send + Sync>) {}
+    fn append(&self, _: usize, _: u64, _: EpochPart) {}
+    fn closed(&self, _: usize, _: u64) {}
+    fn durable(&self, _: usize) -> u64 {
+        0
+    }
+    fn dead_letter_payload(&self, _: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    fn seal(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A row to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct In<'a> {
+    pub(super) kind: RowKind,
+    pub(super) origin: u16,
+    pub(super) twin: &'a str,
+    pub(super) word: &'a str,
+    pub(super) id: Option<&'a str>,
+    pub(super) at: u64,
+}
+
+/// A message for twin `t` by the connection that does not wait.
+pub(super) fn told(word: &str) -> In<'_> {
+    In { kind: RowKind::Message, origin: PLANT, twin: "t", word, id: None, at: 0 }
+}
+
+/// A request about twin `t`.
+pub(super) fn asked(kind: RowKind) -> In<'static> {
+    In { kind, origin: WEB, ..told("") }
+}
+
+/// What an epoch came to.
+pub(super) struct Out {
+    pub(super) result: EpochResult,
+}
+
+impl Out {
+    /// Outcomes told to links.
+    pub(super) fn outcomes(&self) -> Vec<&OutcomeKind> {
+        let rows = self.result.link_rows.iter();
+        rows.filter_map(|(_, row)| match row {
+            LinkRow::Outcome { kind, .. } => Some(kind),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Reasons of rejections told to links.
+    pub(super) fn rejected(&self) -> Vec<&str> {
+        let rows = self.result.link_rows.iter();
+        rows.filter_map(|(_, row)| match row {
+            LinkRow::Rejected { reason, .. } => Some(reason.as_str()),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Feedback: slot and payload.
+    pub(super) fn feedback(&self) -> Vec<(u16, &str)> {
+        let rows = self.result.link_rows.iter();
+        rows.filter_map(|(to, row)| match row {
+            LinkRow::Feedback(entry) => Some((*to, std::str::from_utf8(&entry.payload).unwrap())),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// How many entries of a kind were written.
+    pub(super) fn entries(&self, kind: EntryKind) -> usize {
+        let read = entries(self.result.part.bytes()).map(Option::unwrap);
+        read.filter(|entry| entry.kind == kind).count()
+    }
+}
+
+/// One worker.
+pub(super) struct Bench {
+    twins: Twins,
+    pub(super) models: Models,
+    epoch: u64,
+    receipt: u64,
+    written: EpochPart,
+}
+
+impl Bench {
+    pub(super) fn new<P: MessageProcessor>(processor: P) -> Self {
+        Self::with(processor, ModelSettings::default(), EpochPart::default())
+    }
+
+    /// A worker that starts from what `written` says.
+    pub(super) fn with<P: MessageProcessor>(
+        processor: P,
+        settings: ModelSettings,
+        written: EpochPart,
+    ) -> Self {
+        let mut recovered = Recovered::default();
+        for entry in entries(written.bytes()) {
+            recovered.fold(entry.unwrap());
+        }
+        let models = Models::new().with_settings("log", processor, settings);
+        let names = ModelNames::new([("log".to_owned(), MODEL)]);
+        let edge = Edge::new(1, names, Arc::new(|| Timestamp(0)));
+        let slots = [("web", true), ("plant", false)].into_iter().enumerate();
+        let slots = slots.map(|(id, (name, answers))| slot(id as u16, name, answers, &edge));
+        let slots: Vec<_> = slots.collect();
+        let shared = Rc::new(WorkerShared::new(WorkerSetup {
+            index: 0,
+            threads: 1,
+            generation: 1,
+            first_epoch: 1,
+            edge,
+            slots: slots.clone(),
+            wake: Arc::default(),
+            clock: Arc::new(EpochClock::new(1)),
+            time: Arc::new(|| Timestamp(0)),
+            store: Arc::new(NoStore),
+            models: models.clone(),
+            recovered: Arc::default(),
+            first_part: None,
+            dead_letters: Arc::default(),
+            progress: Arc::default(),
+            control: Arc::default(),
+            limits: Limits::of_worker(1),
+            on_halt: Arc::new(|_| {}),
+        }));
+        let workers = models.workers(|_| Some(MODEL), true);
+        let setup = TwinsSetup { models: workers, slots, shared, encode: true };
+        let twins = Twins::new(setup, &recovered);
+        assert_eq!((recovered.failure(), recovered.damage()), (None, None));
+        Self { twins, models, epoch: 0, receipt: 0, written }
+    }
+
+    /// One epoch with these rows, each a delivery of its own.
+    pub(super) fn epoch(&mut self, rows: &[In<'_>]) -> Out {
+        self.epoch += 1;
+        let mut frame = FrameBuilder::new(0, &Arc::default());
+        for row in rows {
+            self.receipt += 1;
+            let mut attributes = AttributesWriter::default();
+            if let Some(id) = row.id {
+                attributes.message_id(id.as_bytes());
+            }
+            let head = RowHead {
+                received_at: Timestamp(0).plus_secs(row.at),
+                position: self.receipt << 16,
+                origin: row.origin,
+                model: MODEL,
+                kind: row.kind,
+                format: Format::Json,
+            };
+            let payload = format!("\"{}\"", row.word);
+            let hash = twin_hash(row.twin.as_bytes());
+            frame.push(hash, &head, row.twin, attributes.bytes(), payload.as_bytes());
+        }
+        let result = self.twins.apply(self.epoch, &[Frame::new(frame.finish())]);
+        self.written.extend(&result.part);
+        Out { result }
+    }
+
+    /// What twin `t` was told, as it is now; `None` when there is no such twin.
+    pub(super) fn words(&self) -> Option<String> {
+        let json = self.twins.peek(MODEL, twin_hash(b"t"), "t")?;
+        let log: Log = serde_json::from_slice(&json).unwrap();
+        Some(log.words.join(" "))
+    }
+
+    /// Everything written so far.
+    pub(super) fn written(self) -> EpochPart {
+        self.written
+    }
+
+    /// Everything written so far, folded.
+    pub(super) fn recovered(&self) -> Recovered {
+        let mut recovered = Recovered::default();
+        for entry in entries(self.written.bytes()) {
+            recovered.fold(entry.unwrap());
+        }
+        recovered
+    }
+}
+
+/// Model numbers that recovery knows: none.
+pub(super) fn nothing_known() -> HashSet<(u16, u16)> {
+    HashSet::new()
+}
+
+fn slot(id: u16, name: &str, answers: bool, edge: &Arc<Edge>) -> Arc<Slot> {
+    let place = SlotPlace {
+        id,
+        connection: name.into(),
+        connection_number: id,
+        number: 0,
+        slots: 1,
+        worker: 0,
+        format: Format::Json,
+        answers,
+        dedupe_keep_secs: Some(KEEP_SECS),
+    };
+    Slot::new(place, Arc::clone(edge), Arc::<Wake>::default(), OUTBOX_LIMITS)
+}
