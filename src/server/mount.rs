@@ -16,7 +16,7 @@ use crate::{
 /// What a server needs of its REST connections.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
-    /// Every REST connection: the store's state is told to them.
+    /// Every REST connection: their 404 names the address of the API.
     pub(super) all: Vec<Rest>,
     /// Name and routes of the one without a listener of its own.
     pub(super) mounted: Option<(String, Router)>,
