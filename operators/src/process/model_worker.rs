@@ -205,13 +205,15 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             return;
         }
         let touched = std::mem::take(&mut self.touched);
+        let mut calls = std::mem::take(&mut self.calls);
         let mut run = TwinRun::new(frames, slots);
         for (at, (index, hash)) in touched.iter().enumerate() {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
             }
-            run.twin(self, scope, *index, *hash);
+            run.twin(self, scope, (*index, *hash), &mut calls);
         }
+        self.calls = calls;
         let counts = run.finish();
         self.touched = touched;
         self.ids.expire(scope.now);
