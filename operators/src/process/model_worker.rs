@@ -220,13 +220,15 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         // Before the messages: an id whose time is over is new again.
         self.ids.expire(scope.now);
         let touched = std::mem::take(&mut self.touched);
+        let mut calls = std::mem::take(&mut self.calls);
         let mut run = TwinRun::new(frames, slots);
         for (at, (index, hash)) in touched.iter().enumerate() {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
             }
-            run.twin(self, scope, *index, *hash);
+            run.twin(self, scope, (*index, *hash), &mut calls);
         }
+        self.calls = calls;
         let (counts, last_failed) = run.finish();
         self.touched = touched;
         if self.failing.count(counts.messages + counts.failed, counts.failed)

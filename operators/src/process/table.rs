@@ -113,9 +113,7 @@ impl<S> TwinTable<S> {
     /// Asks for a slot with its state.
     #[inline]
     pub(crate) fn prefetch_state(&self, index: u32) {
-        let slot = self.slot(index);
-        prefetch(slot);
-        prefetch(&slot.state);
+        prefetch(self.slot(index));
     }
 
     /// The slot of a twin.
