@@ -64,19 +64,19 @@ impl Server {
     pub(crate) fn start(dir: &Path) -> Self {
         let mut command = command(dir, &["run", "--log-format", "text"]);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut err = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (mut said, mut address) = (String::new(), None);
-        loop {
+        let err = BufReader::new(child.stderr.take().expect("a pipe"));
+        // From here on dropping it ends and reaps the process.
+        let mut server = Self { child, err, address: String::new(), said: String::new() };
+        while !server.said.trim_end().ends_with("ready") {
             let mut line = String::new();
-            assert!(err.read_line(&mut line).expect("it prints UTF-8") > 0, "it ended: {said}");
-            said.push_str(&line);
-            if let Some(at) = line.trim().strip_prefix("api") {
-                address = at.trim().strip_prefix("http://").map(str::to_owned);
-            }
-            if line.trim_end().ends_with("ready") {
-                return Self { child, err, address: address.expect("the banner names it"), said };
+            let read = server.err.read_line(&mut line).expect("it prints UTF-8");
+            assert!(read > 0, "it ended: {}", server.said);
+            server.said.push_str(&line);
+            if let Some((_, address)) = line.split_once("api          http://") {
+                address.trim().clone_into(&mut server.address);
             }
         }
+        server
     }
 
     /// Its address for `--server`.
