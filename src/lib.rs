@@ -82,6 +82,8 @@ pub mod store;
 struct Readme;
 
 #[cfg(feature = "server")]
+pub mod demo;
+#[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
 pub mod server;

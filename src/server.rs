@@ -54,6 +54,12 @@ mod run;
 
 use std::process::ExitCode;
 
+pub(crate) use self::{
+    api::{Api, ApiSettings, router},
+    log::start as start_log,
+    run::{Serving, run_id},
+};
+
 use serde::de::DeserializeOwned;
 use twinflow_connectors::ConfigurableConnector;
 use twinflow_operators::model::MessageProcessor;

@@ -18,6 +18,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind as ClapKin
 use super::{client::Client, log::LogFormat};
 use crate::{
     config::{Config, DEFAULT_FILE, Environment, Flags, Registries},
+    demo::{self, DemoEngineOptions, DemoOptions},
     error::{Error, ErrorKind, Result},
 };
 
@@ -39,6 +40,10 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// See it work: simulated devices, twins that act, a live table; nothing to set up
+    Demo(DemoOptions),
+    #[command(hide = true)]
+    DemoEngine(DemoEngineOptions),
     /// Run the server that the file describes
     Run(run::Run),
     /// Check the file, and that addresses and connectors can be had
@@ -137,6 +142,8 @@ pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsStr
 impl Verb {
     fn run(self, kinds: &Registries) -> Result<()> {
         match self {
+            Self::Demo(options) => demo::run(&options),
+            Self::DemoEngine(options) => demo::run_engine(&options),
             Self::Run(verb) => verb.run(kinds),
             Self::Validate(verb) => verb.run(kinds),
             Self::Config(file) => output::print(&file.load(kinds)?.show(kinds)),

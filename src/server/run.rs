@@ -87,7 +87,7 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// What the request ids of this run begin with.
-fn run_id() -> Result<String> {
+pub(crate) fn run_id() -> Result<String> {
     let mut bytes = [0; 3];
     getrandom::fill(&mut bytes).map_err(|error| {
         let what = "the operating system has no random bytes";
@@ -124,13 +124,17 @@ fn store(state: StateSettings) -> StoreChoice {
 }
 
 /// The accept loop of the API.
-struct Serving {
+pub(crate) struct Serving {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Serving {
-    fn start(runtime: &Runtime, listener: TcpListener, router: axum::Router) -> Result<Self> {
+    pub(crate) fn start(
+        runtime: &Runtime,
+        listener: TcpListener,
+        router: axum::Router,
+    ) -> Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
         let _entered = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| {
@@ -141,7 +145,7 @@ impl Serving {
         Ok(Self { stop, task })
     }
 
-    fn stop(self, runtime: &Runtime) {
+    pub(crate) fn stop(self, runtime: &Runtime) {
         drop(self.stop);
         if let Err(error) = runtime.block_on(self.task) {
             tracing::error!(%error, "the accept loop of the API ended");
