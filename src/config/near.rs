@@ -11,15 +11,14 @@ pub(crate) fn nearest<'n>(
 
 /// A sentence part for a wrong name: what is meant, and what is known.
 pub(crate) fn suggest(wrong: &str, known: &[&str], what: &str) -> String {
-    let mut text = String::new();
-    if let Some(near) = nearest(wrong, known.iter().copied()) {
-        text.push_str(&format!("; did you mean \"{near}\"?"));
+    let all = match known {
+        [] => format!("there are no {what}"),
+        _ => format!("{what}: {}", known.join(", ")),
+    };
+    match nearest(wrong, known.iter().copied()) {
+        Some(near) => format!("; did you mean \"{near}\"? {all}"),
+        None => format!("; {all}"),
     }
-    match known {
-        [] => text.push_str(&format!("; there are no {what}")),
-        _ => text.push_str(&format!("; {what}: {}", known.join(", "))),
-    }
-    text
 }
 
 /// Levenshtein's distance, with one row.

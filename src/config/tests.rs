@@ -1,6 +1,7 @@
 //! The file as a whole: what is read, what is refused and in which words.
 
 mod good;
+mod page;
 mod wrong;
 
 use std::path::Path;

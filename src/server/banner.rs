@@ -1,6 +1,6 @@
 //! What a server says when it starts: version, file, addresses, store, guarantees, models.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::SocketAddr};
 
 use super::mount::Mounts;
 use crate::{
@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// The banner as lines of text.
-pub(super) fn banner(config: &Config, mounts: &Mounts) -> String {
+pub(super) fn banner(config: &Config, api: SocketAddr, mounts: &Mounts) -> String {
     let mut text = format!("twinflow {}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: String| {
         writeln!(text, "  {name:<12} {value}").expect("writing to a string never fails");
     };
     line("file", config.file.display().to_string());
-    line("api", format!("http://{}", config.server.listen));
+    line("api", format!("http://{api}"));
     line("store", store(config));
     line("workers", config.server.workers.to_string());
     for model in &config.models {

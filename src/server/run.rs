@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
 };
 
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -32,11 +32,11 @@ use crate::{
 /// could not stop cleanly.
 pub(super) fn run(config: Config) -> Result<Stopped> {
     let mounts = Mounts::of(&config.connections, Binding::Now)?;
-    let listener = listen(&config)?;
+    let (listener, address) = listen(&config)?;
     for rest in &mounts.all {
-        rest.api_address(format!("http://{}", config.server.listen));
+        rest.api_address(format!("http://{address}"));
     }
-    say(&banner(&config, &mounts));
+    say(&banner(&config, address, &mounts));
     let runtime = runtime()?;
     let api = Api::new(ApiSettings {
         elsewhere: mounts.listening.iter().map(|(_, address)| address.to_string()).collect(),
@@ -59,7 +59,8 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
     stopped
 }
 
-pub(super) fn listen(config: &Config) -> Result<TcpListener> {
+/// The listener of the API, and its address with the port that was chosen for port 0.
+pub(super) fn listen(config: &Config) -> Result<(TcpListener, SocketAddr)> {
     let address = config.server.listen;
     let cannot = |error: io::Error| {
         let kind = match error.kind() {
@@ -70,7 +71,8 @@ pub(super) fn listen(config: &Config) -> Result<TcpListener> {
     };
     let listener = TcpListener::bind(address).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
-    Ok(listener)
+    let address = listener.local_addr().map_err(cannot)?;
+    Ok((listener, address))
 }
 
 fn runtime() -> Result<Runtime> {

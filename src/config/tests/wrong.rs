@@ -31,12 +31,12 @@ fn what_is_no_toml() {
 fn unknown_keys_and_sections() {
     check(
         "[serve]\n",
-        "twinflow.toml:2: serve: unknown section; did you mean \"server\"?; sections: \
+        "twinflow.toml:2: serve: unknown section; did you mean \"server\"? sections: \
          connections, models, server, state",
     );
     check(
         "[server]\nworkers = 1\nlisen = \"127.0.0.1:1\"\n",
-        "twinflow.toml:4: server.lisen: unknown key; did you mean \"listen\"?; known keys: \
+        "twinflow.toml:4: server.lisen: unknown key; did you mean \"listen\"? known keys: \
          listen, workers, wait_ms",
     );
     check(
@@ -45,7 +45,7 @@ fn unknown_keys_and_sections() {
     );
     check(
         "[connections.web]\ntype = \"rest\"\nmodel_s = []\n",
-        "twinflow.toml:4: connections.web.model_s: unknown key; did you mean \"models\"?; \
+        "twinflow.toml:4: connections.web.model_s: unknown key; did you mean \"models\"? \
          known keys: listen, models, wait_ms, body_bytes_max, line_bytes_max, lines_max, \
          connections_max, header_timeout_secs, idle_timeout_secs, retry_after_max_secs, \
          idempotency_keep_secs",
@@ -111,7 +111,7 @@ fn kinds_that_do_not_exist() {
     check(
         "[models.b]\ntype = \"wind-turbin\"\n",
         "twinflow.toml:3: models.b.type: there is no model kind \"wind-turbin\"; did you \
-         mean \"wind-turbine\"?; model kinds: wind-turbine",
+         mean \"wind-turbine\"? model kinds: wind-turbine",
     );
     check(
         "[models.b]\nlimit_celsius = 1\n",
