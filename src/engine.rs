@@ -12,7 +12,7 @@ mod start;
 mod status;
 mod stop;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use timely::worker::Worker;
@@ -29,9 +29,6 @@ use crate::{
     connections::Connections,
     error::{Error, ErrorKind, Result},
 };
-
-/// How long a dropped engine waits for the tasks of its connections.
-const DROP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Joins what timely started; the type is timely's own.
 type Workers = timely::communication::WorkerGuards<()>;
@@ -99,16 +96,16 @@ impl fmt::Debug for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.parts.end();
-        drop(self.workers.take());
-        let Some(runtime) = self.runtime.take() else { return };
-        if tokio::runtime::Handle::try_current().is_ok() {
-            // Within a task nobody may wait.
-            runtime.shutdown_background();
-        } else {
-            // Tasks hold the store; once they are gone its directory is free.
-            runtime.shutdown_timeout(DROP_LIMIT);
+        self.parts.quit();
+        if let Some(runtime) = self.runtime.take() {
+            // Tasks that still run have the store and its directory; who may wait waits for them.
+            if tokio::runtime::Handle::try_current().is_ok() {
+                runtime.shutdown_background();
+            } else {
+                runtime.shutdown_timeout(stop::DISCONNECT_LIMIT);
+            }
         }
+        drop(self.workers.take());
     }
 }
 

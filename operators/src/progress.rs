@@ -69,6 +69,8 @@ pub struct Control {
     pub flush: AtomicBool,
     /// The source gives up its capability: the dataflow ends once all is committed.
     pub end: AtomicBool,
+    /// The worker drops the dataflow where it is: nothing more is committed or acknowledged.
+    pub quit: AtomicBool,
 }
 
 impl Control {
@@ -90,6 +92,10 @@ impl Control {
 
     pub(crate) fn ends(&self) -> bool {
         self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn quits(&self) -> bool {
+        self.quit.load(Ordering::Acquire)
     }
 }
 

@@ -132,7 +132,8 @@ impl WorkerShared {
     }
 }
 
-/// Builds the graph on a worker and runs it until [`Control::end`] and everything is committed.
+/// Builds the graph on a worker and runs it until [`Control::end`] and everything is committed, or
+/// until [`Control::quit`].
 ///
 /// # Panics
 ///
@@ -148,6 +149,11 @@ pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
     debug_assert!(shared.setup.first_epoch > 0, "epochs are counted from 1");
     let mut last = [Some(0); 2];
     while !shared.committed.done() {
+        if shared.setup.control.quits() {
+            // What is not committed never was, as after a crash.
+            worker.installed_dataflows().into_iter().for_each(|it| worker.drop_dataflow(it));
+            return;
+        }
         worker.step_or_park(Some(Duration::from_millis(500)));
         let now = [&shared.processed, &shared.committed]
             .map(|probe| probe.with_frontier(|frontier| frontier.first().copied()));

@@ -102,12 +102,13 @@ impl Session {
         let Self { connector, slot, wanted, health, .. } = self;
         let run = connector.run(link);
         tokio::pin!(run);
-        let mut draining = false;
+        let (mut draining, mut ends) = (false, false);
         loop {
             tokio::select! {
                 result = &mut run => {
                     // The upstream has ended: nothing is left to do until somebody wants a change.
-                    if result.is_ok() && *wanted.borrow() == Wanted::Running {
+                    // A session that was told to end did not; it may have been resumed since.
+                    if result.is_ok() && !ends && *wanted.borrow() == Wanted::Running {
                         health.set(ConnectionState::Ended, None);
                         slot.close();
                         let _engine_gone = wanted.changed().await.is_err();
@@ -116,6 +117,7 @@ impl Session {
                 }
                 changed = wanted.changed() => {
                     let now = if changed.is_ok() { *wanted.borrow() } else { Wanted::Stopped };
+                    ends |= now >= Wanted::Paused;
                     match now {
                         Wanted::Stopped => slot.stop(),
                         Wanted::Drained | Wanted::Paused => {

@@ -101,6 +101,14 @@ impl Parts {
             wake.ring();
         }
     }
+
+    /// Ends the dataflow where it is, however long the store would take.
+    pub(super) fn quit(&self) {
+        for control in &self.controls {
+            control.quit.store(true, Ordering::Release);
+        }
+        self.end();
+    }
 }
 
 /// Starts the engine.

@@ -46,14 +46,24 @@ impl fmt::Display for Stopped {
 }
 
 /// How long connectors get to disconnect once they are told to.
-const DISCONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const DISCONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long the dataflow gets to end once nothing is left in it.
+const END_LIMIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 pub(super) fn stop(engine: &mut Engine) -> Result<Stopped> {
     engine.handle.stopping.store(true, Ordering::Release);
     let runtime = engine.runtime.take().expect("an engine is stopped once");
-    let stopped = runtime.block_on(drain(engine));
-    engine.parts.end();
+    let parts = &engine.parts;
+    let stopped = runtime.block_on(async {
+        let stopped = drain(engine).await;
+        parts.end();
+        let ended = || parts.progress.committed.load(Ordering::Acquire) == u64::MAX;
+        wait_until(Instant::now() + END_LIMIT, ended).await;
+        stopped
+    });
+    // A store that stands still is not waited for: what it has not made durable never left.
+    parts.quit();
     if let Some(workers) = engine.workers.take() {
         drop(workers.join());
     }

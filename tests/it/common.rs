@@ -1,12 +1,14 @@
 //! A model that shows what happened to it, and engines of every shape.
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use twinflow::{
     Engine, EngineBuilder,
     connectors::memory::{Memory, MemoryBroker},
+    operators::store::StoreError,
     prelude::*,
+    store::{LocalLog, LogOptions},
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,4 +117,10 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 
 pub(crate) fn seen(engine: &Engine, id: &str) -> Option<Seen> {
     engine.twin("seen", id).unwrap()
+}
+
+/// The log in this directory, for a store around it.
+pub(crate) fn log(dir: &Path) -> LocalLog {
+    let fail = |error: StoreError| panic!("the log failed: {error}");
+    LocalLog::open(dir, LogOptions::new(7, Arc::new(fail))).unwrap()
 }

@@ -2,18 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use twinflow::{
-    StoreChoice,
-    connectors::memory::Memory,
-    store::{HeldStore, LocalLog, LogOptions},
-};
+use twinflow::{StoreChoice, connectors::memory::Memory, store::HeldStore};
 
-use crate::common::{Act, PATIENCE, builder, eventually, seen, step, wait_acknowledged};
-
-fn log(dir: &std::path::Path) -> LocalLog {
-    let fail = |error: twinflow::operators::store::StoreError| panic!("the log failed: {error}");
-    LocalLog::open(dir, LogOptions::new(7, Arc::new(fail))).unwrap()
-}
+use crate::common::{Act, PATIENCE, builder, eventually, log, seen, step, wait_acknowledged};
 
 #[test]
 fn law_d1_while_the_store_is_held_nothing_moves_and_on_release_all_does() {

@@ -7,4 +7,6 @@ mod common;
 mod delivery;
 mod grouping;
 mod held;
+mod laws;
+mod property;
 mod restart;
