@@ -69,6 +69,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod engine;
 pub mod error;
 pub mod models;
@@ -80,6 +81,13 @@ pub mod store;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "server")]
+pub mod demo;
+#[cfg(feature = "server")]
+mod metrics;
+#[cfg(feature = "server")]
+pub mod server;
+
 mod clock;
 mod connections;
 mod recovery;
@@ -88,6 +96,8 @@ mod signals;
 pub use connections::{Connection, ConnectionSettings, ConnectionState, ConnectionStatus};
 pub use engine::{Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
+#[cfg(feature = "server")]
+pub use server::Server;
 
 /// timely dataflow in the version that the engine runs on, for operators of one's own. This module
 /// follows timely's versions, not ours.

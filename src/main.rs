@@ -1,3 +1,7 @@
-//! Program.
+//! The stock server: the stock models and connectors behind the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinflow::Server::new().main()
+}

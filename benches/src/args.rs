@@ -65,7 +65,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Who runs
-    #[arg(long, value_enum, default_value_t = Systems::Limit)]
+    #[arg(long, value_enum, default_value_t = Systems::Both)]
     pub system: Systems,
     /// How many runs of each system
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]

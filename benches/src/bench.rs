@@ -7,6 +7,7 @@ use crate::Result;
 use crate::args::{Bench, Options, Systems};
 use crate::check::Check;
 use crate::data::DataSet;
+use crate::engine::Twinflow;
 use crate::latency::Latency;
 use crate::limit::Limit;
 use crate::rest::{Load, load};
@@ -33,9 +34,8 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
 fn systems(options: &Options) -> Result<Vec<Box<dyn System>>> {
     match options.system {
         Systems::Limit => Ok(vec![Box::new(Limit)]),
-        Systems::Twinflow | Systems::Both => {
-            Err("this build has no engine yet: only --system limit runs".into())
-        }
+        Systems::Twinflow => Ok(vec![Box::new(Twinflow::new(options.durable)?)]),
+        Systems::Both => Ok(vec![Box::new(Limit), Box::new(Twinflow::new(options.durable)?)]),
     }
 }
 
@@ -49,6 +49,7 @@ struct Session<'o> {
     /// Latencies of the system that is asked for, and of what it is compared with.
     latencies: Vec<Latency>,
     floors: Vec<Latency>,
+    acknowledged: Vec<Latency>,
 }
 
 impl<'o> Session<'o> {
@@ -62,6 +63,7 @@ impl<'o> Session<'o> {
             pairs: Vec::new(),
             latencies: Vec::new(),
             floors: Vec::new(),
+            acknowledged: Vec::new(),
         })
     }
 
@@ -93,6 +95,7 @@ impl<'o> Session<'o> {
         self.summary.limit_msgs_per_s = median(&self.limit_rates).map(|rate| rate as u64);
         self.summary.latency = median_latency(&self.latencies);
         self.summary.floor = median_latency(&self.floors).map(Into::into);
+        self.summary.acknowledged = median_latency(&self.acknowledged).map(Into::into);
         self.summary.print(self.options.json);
         self.summary
     }
@@ -159,6 +162,11 @@ fn latency(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
         for (i, system) in systems.iter().enumerate() {
             let run = system.latency(&data, rate)?;
             session.count(&**system, &run, Some(expected), "");
+            if let Some(latency) = run.acknowledged.clone() {
+                let told = Measured { check: None, latency: Some(latency), ..run.clone() };
+                session.report("acknowledged", &told, "from due to acknowledged, the same run");
+                session.acknowledged.extend(figures(&told));
+            }
             if i + 1 == systems.len() {
                 session.latencies.extend(figures(&run));
             }
@@ -174,7 +182,8 @@ fn measure_floor(samples: usize) -> Measured {
     let meter = crate::meter::Meter::start();
     let latency = w3::wake_floor(samples);
     let usage = meter.stop();
-    Measured { usage, messages: latency.len(), check: None, latency: Some(latency) }
+    let run = Measured::new(usage, latency.len());
+    Measured { latency: Some(latency), ..run }
 }
 
 /// REST: the limit is the bare handler, and what is beneath the engine's latencies.

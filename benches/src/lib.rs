@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 pub mod data;
 pub mod draw;
+pub mod engine;
 pub mod latency;
 pub mod limit;
 pub mod meter;

@@ -137,6 +137,11 @@ impl Partition {
         self.layout
     }
 
+    /// All records in one buffer; a clone of it costs a counter.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// Twin id and payload of record `i`.
     pub fn record(&self, i: usize) -> (&[u8], &[u8]) {
         let record = &self.bytes[i * self.layout.stride()..][..self.layout.stride()];

@@ -137,6 +137,9 @@ pub struct Summary {
     /// The same of what they are compared with.
     #[serde(flatten)]
     pub floor: Option<Floor>,
+    /// The same from due to acknowledged.
+    #[serde(flatten)]
+    pub acknowledged: Option<Acknowledged>,
     /// Whether the runs count.
     pub check: Verdict,
 }
@@ -155,6 +158,7 @@ impl Summary {
             parse_only_msgs_per_s: None,
             latency: None,
             floor: None,
+            acknowledged: None,
             check: Verdict::Ok,
         }
     }
@@ -214,6 +218,26 @@ impl From<Latency> for Floor {
     }
 }
 
+/// The latencies of acknowledgements (W3).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Acknowledged {
+    ack_p50_us: f64,
+    ack_p99_us: f64,
+    ack_p999_us: f64,
+    ack_max_us: f64,
+}
+
+impl From<Latency> for Acknowledged {
+    fn from(latency: Latency) -> Self {
+        Self {
+            ack_p50_us: latency.p50_us,
+            ack_p99_us: latency.p99_us,
+            ack_p999_us: latency.p999_us,
+            ack_max_us: latency.max_us,
+        }
+    }
+}
+
 /// The middle value, the mean of the two in the middle of an even number, none of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
@@ -268,6 +292,7 @@ mod tests {
             messages: 1_000_000,
             check: Some(check),
             latency: None,
+            acknowledged: None,
         };
         let line = ResultLine::new("limit", "w1", 1000, 1, &run).with_note("x");
         let expected = concat!(

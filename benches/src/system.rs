@@ -1,4 +1,4 @@
-//! What takes part in a benchmark: the limit and, once it is plugged in, the engine.
+//! What takes part in a benchmark: the limit and the engine.
 //!
 //! Estimate: one virtual call a run, nothing a message.
 
@@ -42,9 +42,16 @@ pub struct Measured {
     pub check: Option<Check>,
     /// From due (W3) or sent (REST) to handled or answered, where it was measured.
     pub latency: Option<Histogram>,
+    /// From due to acknowledged (W3), where there is an acknowledgement.
+    pub acknowledged: Option<Histogram>,
 }
 
 impl Measured {
+    /// A run of which no more is known.
+    pub fn new(usage: Usage, messages: u64) -> Self {
+        Self { usage, messages, check: None, latency: None, acknowledged: None }
+    }
+
     /// Messages a second.
     pub fn rate(&self) -> f64 {
         self.messages as f64 / self.usage.seconds

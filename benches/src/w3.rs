@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_micros(100);
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     start: Instant,
-    rate: f64,
+    rate: u64,
     source: u64,
     sources: u64,
 }
@@ -27,13 +27,18 @@ pub struct Pace {
 impl Pace {
     /// The pace of `source` among `sources` that together make `rate` messages a second.
     pub fn new(start: Instant, rate: u64, source: usize, sources: usize) -> Self {
-        Self { start, rate: rate as f64, source: source as u64, sources: sources as u64 }
+        Self { start, rate, source: source as u64, sources: sources as u64 }
+    }
+
+    /// How long after the start message `i` of all is due at `rate` a second.
+    pub fn offset(rate: u64, i: u64) -> Duration {
+        Duration::from_secs_f64(i as f64 / rate as f64)
     }
 
     /// When message `j` of this source is due, whether or not the system keeps up.
     pub fn due(&self, j: usize) -> Instant {
         let i = j as u64 * self.sources + self.source;
-        self.start + Duration::from_secs_f64(i as f64 / self.rate)
+        self.start + Self::offset(self.rate, i)
     }
 }
 

@@ -33,7 +33,7 @@ pub trait Connector: Send + 'static {
     }
 
     /// Takes what must be had before anything starts: checks settings, binds a listener. Called
-    /// once, before the store is opened; a connector that can wait for its upstream does nothing here.
+    /// once, before the store is opened; one that can wait for its upstream does nothing here.
     ///
     /// # Errors
     ///
@@ -96,6 +96,8 @@ pub trait ConfigurableConnector: Connector + Sized {
     const TYPE: &'static str;
     /// One line for `twinflow connectors list`.
     const ABOUT: &'static str;
+    /// What it promises, for `twinflow connectors list`; [`Connector::info`] says it of one.
+    const GUARANTEE: Guarantee = Guarantee::AtLeastOnce;
     /// The table's keys beside the reserved ones; unknown keys are refused.
     type Settings: DeserializeOwned + schemars::JsonSchema;
     /// Checks what the user wrote.
@@ -105,4 +107,11 @@ pub trait ConfigurableConnector: Connector + Sized {
     /// [`ErrorKind::Misconfigured`](crate::error::ErrorKind::Misconfigured) with the sentence that
     /// the user needs.
     fn from_settings(settings: Self::Settings) -> Result<Self, ConnectorError>;
+}
+
+/// A list of connectors that a configuration can name.
+pub trait Registry: Sized {
+    /// Adds one.
+    #[must_use]
+    fn with<C: ConfigurableConnector>(self) -> Self;
 }

@@ -24,7 +24,16 @@ pub mod unacknowledged;
 
 mod connector;
 
-pub use connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee};
+pub use connector::{
+    ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee, Registry,
+};
+
+/// Every connector of this build, for a configuration to name; third parties add theirs.
+pub fn registry<R: Registry>(list: R) -> R {
+    #[cfg(feature = "rest")]
+    let list = list.with::<rest::Rest>();
+    list
+}
 
 /// The README's connector is compiled with the tests.
 #[cfg(doctest)]

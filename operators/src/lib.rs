@@ -25,6 +25,7 @@ mod acknowledge;
 mod commit;
 mod ledger;
 mod persist;
+mod prefetch;
 mod process;
 mod send;
 mod source;

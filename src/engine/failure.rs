@@ -2,9 +2,9 @@
 
 use std::sync::Once;
 
-use twinflow_operators::{in_guarded_call, store::StoreError};
+use twinflow_operators::in_guarded_call;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::ErrorKind;
 
 static HOOK: Once = Once::new();
 
@@ -30,8 +30,9 @@ pub(super) fn install_panic_hook() {
 }
 
 /// The store cannot go on: nothing that is not durable may be acknowledged, so the process ends.
-pub(super) fn store_failed(error: StoreError) {
-    let error = Error::from(error);
+#[cfg(feature = "local-log")]
+pub(super) fn store_failed(error: twinflow_operators::store::StoreError) {
+    let error = crate::error::Error::from(error);
     tracing::error!(error = error.report(), "the store failed; the process ends");
     exit(error.kind());
 }

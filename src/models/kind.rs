@@ -11,6 +11,8 @@ use toml::{Table, Value};
 use twinflow_connectors::message::model_name_error;
 use twinflow_operators::{ModelSettings, model::MessageProcessor, models::Models};
 
+use crate::config::{ConfigError, ConfiguredModel, Node, ReadModel, configure};
+
 /// Keys of a model's table that are the engine's: they are taken out before the kind reads the
 /// rest, so no kind may have a setting of such a name.
 pub const RESERVED_KEYS: [&str; 6] =
@@ -25,6 +27,7 @@ pub struct ModelKind {
     about: String,
     schema: Option<serde_json::Value>,
     build: Build,
+    configure: ReadModel,
 }
 
 impl ModelKind {
@@ -58,7 +61,7 @@ impl ModelKind {
         }
         check_keys(name, fields_of::<P>().iter().copied())?;
         let (name, about) = (name.to_owned(), about.to_owned());
-        Ok(Self { name, about, schema: None, build: build::<P> })
+        Ok(Self { name, about, schema: None, build: build::<P>, configure: configure::<P> })
     }
 
     /// The value of `type` in the file.
@@ -74,6 +77,15 @@ impl ModelKind {
     /// JSON schema of its settings, where it has one.
     pub fn settings_schema(&self) -> Option<&serde_json::Value> {
         self.schema.as_ref()
+    }
+
+    /// Reads a model of this kind from its table in the file, without the reserved keys; errors
+    /// know the line.
+    pub(crate) fn configure(
+        &self,
+        settings: &Node,
+    ) -> Result<Box<dyn ConfiguredModel>, ConfigError> {
+        (self.configure)(settings)
     }
 
     /// Adds a model of this kind under `name`. `settings` are the kind's own, without reserved

@@ -5,6 +5,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -37,14 +38,18 @@ pub(crate) fn succeed(mut command: Command) {
     assert!(output.status.success(), "{command:?} failed:\n{text}");
 }
 
+/// The programs listen on the same port, as their texts say: one at a time.
+static PORT: Mutex<()> = Mutex::new(());
+
 /// A program that is killed when the test ends early.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(Child, #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
 
 impl Running {
     pub(crate) fn start(program: &Path, folder: &Path) -> Self {
         let mut command = Command::new(program);
         command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().unwrap())
+        let port = PORT.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(command.spawn().unwrap(), port)
     }
 
     /// SIGTERM, as an init system does it.

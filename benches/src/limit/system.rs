@@ -32,7 +32,7 @@ impl System for Limit {
             Workload::W2 => threads(Opaque, data.partitions()),
         }?;
         let usage = meter.stop();
-        Ok(Measured { usage, messages: data.len() as u64, check: Some(check), latency: None })
+        Ok(Measured { check: Some(check), ..Measured::new(usage, data.len() as u64) })
     }
 
     fn latency(&self, data: &DataSet, rate: u64) -> Result<Measured> {
@@ -60,10 +60,9 @@ impl System for Limit {
             latency.merge(its_latency);
         }
         Ok(Measured {
-            usage,
-            messages: data.len() as u64,
             check: Some(check),
             latency: Some(latency),
+            ..Measured::new(usage, data.len() as u64)
         })
     }
 
@@ -87,7 +86,7 @@ impl Limit {
         let meter = Meter::start();
         limit::parse_only::<Counting>(data.partitions())?;
         let usage = meter.stop();
-        Ok(Measured { usage, messages: data.len() as u64, check: None, latency: None })
+        Ok(Measured::new(usage, data.len() as u64))
     }
 }
 

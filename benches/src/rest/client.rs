@@ -67,7 +67,8 @@ pub fn load(load: &Load<'_>) -> Result<Measured> {
         latency.merge(&runtime.block_on(task)??);
     }
     let usage = meter.stop();
-    Ok(Measured { usage, messages: latency.len(), check: None, latency: Some(latency) })
+    let run = Measured::new(usage, latency.len());
+    Ok(Measured { latency: Some(latency), ..run })
 }
 
 /// Opens all connections before the clock starts.

@@ -32,7 +32,14 @@ use super::{
 use crate::{
     message::DecodeError,
     model::{MessageProcessor, RawState, Rollback, TwinModel},
+    prefetch::prefetch,
 };
+
+/// How many rows ahead `gather` asks for a row and its cell, and for its slot; how many twins ahead
+/// `run` asks for a state. Distances of `dataflow.md` 4.
+const CELLS_AHEAD: usize = 24;
+const SLOTS_AHEAD: usize = 10;
+const TWINS_AHEAD: usize = 6;
 
 /// What `gather` found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,7 +170,10 @@ impl<P: MessageProcessor> TypedModel<P> {
         let number = self.rows.len() as u32;
         self.rows.push(at);
         self.next.push(NO_ROW);
-        let index = self.table.find_or_insert(hash, row.id());
+        let index = match self.table.find_id(hash, row.id_bytes()) {
+            Some(index) => index,
+            None => self.table.find_or_insert(hash, row.id()),
+        };
         let slot = self.table.slot_mut(index);
         if slot.first == NO_ROW {
             slot.first = number;
@@ -183,6 +193,13 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         let mut latest = Timestamp(0);
         for (frame, view) in frames.iter().enumerate() {
             for index in 0..view.rows() {
+                if index + CELLS_AHEAD < view.rows() {
+                    self.table.prefetch_cell(view.hash(index + CELLS_AHEAD));
+                    prefetch(&view.row(index + CELLS_AHEAD).bytes()[0]);
+                }
+                if index + SLOTS_AHEAD < view.rows() {
+                    self.table.prefetch_slot(view.hash(index + SLOTS_AHEAD));
+                }
                 let row = view.row(index);
                 if row.model() != self.number || row.kind() == RowKind::Undeliverable {
                     continue;
@@ -203,10 +220,15 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         // Before the messages: an id whose time is over is new again.
         self.ids.expire(scope.now);
         let touched = std::mem::take(&mut self.touched);
+        let mut calls = std::mem::take(&mut self.calls);
         let mut run = TwinRun::new(frames, slots);
-        for (index, hash) in &touched {
-            run.twin(self, scope, *index, *hash);
+        for (at, (index, hash)) in touched.iter().enumerate() {
+            if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
+                self.table.prefetch_state(*ahead);
+            }
+            run.twin(self, scope, (*index, *hash), &mut calls);
         }
+        self.calls = calls;
         let (counts, last_failed) = run.finish();
         self.touched = touched;
         if self.failing.count(counts.messages + counts.failed, counts.failed)

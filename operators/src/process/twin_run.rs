@@ -74,36 +74,34 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         &mut self,
         model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
-        index: u32,
-        hash: u64,
+        (index, hash): (u32, u64),
+        calls: &mut Calls,
     ) {
         let slot = model.table.slot_mut(index);
         let first = std::mem::replace(&mut slot.first, NO_ROW);
         let mut state = slot.state.take();
         let existed = state.is_some();
         let id = model.row(self.frames, first).id();
-        let mut calls = std::mem::take(&mut model.calls);
         calls.clear();
         self.full = !existed && is_full(model, &self.counts);
         self.set_aside(model, scope, first);
 
         let mut changed = false;
         for row in std::mem::take(&mut self.before) {
-            changed |= self.request(model, scope, row, id, &mut state, &mut calls);
+            changed |= self.request(model, scope, row, id, &mut state, calls);
         }
         if !self.values.is_empty() {
-            self.call(model, scope, index, id, &mut state, &mut calls);
+            self.call(model, scope, index, id, &mut state, calls);
             changed |= calls.changed;
         }
         for row in std::mem::take(&mut self.after) {
-            changed |= self.request(model, scope, row, id, &mut state, &mut calls);
+            changed |= self.request(model, scope, row, id, &mut state, calls);
         }
         if state.is_some() {
             self.follow_route(model, scope, index, id);
         }
-        self.write(model, scope, (index, hash), id, &state, existed, changed, &calls);
+        self.write(model, scope, (index, hash), id, &state, existed, changed, calls);
         self.counts.calls += calls.made;
-        model.calls = calls;
         let exists = state.is_some();
         model.table.slot_mut(index).state = state;
         self.counts.created += u64::from(exists && !existed);

@@ -1,0 +1,33 @@
+//! Keys that have their place in the file and are refused until what they set exists.
+
+use super::{error::ConfigError, node::Table};
+
+/// Keys of `[server]`.
+pub(super) const SERVER: &[(&str, &str)] = &[
+    ("tls", "this version speaks no TLS yet; remove the key and listen on a loopback address"),
+    ("keys_file", "this version checks no keys yet; remove the key and listen on loopback"),
+];
+
+/// Keys that every connection will have.
+pub(super) const CONNECTION: &[(&str, &str)] = &[
+    ("connections", "this version runs every connection once; remove the key"),
+    ("decoder", "this version cannot choose a decoder yet; remove the key"),
+    ("dedupe", "this version sets no dedupe by key yet; remove the key"),
+    ("feedback", "this version cannot choose a feedback channel yet; remove the key"),
+    ("feedback_expiry_secs", "this version cannot set it yet; remove the key"),
+    ("model", "this version has no model for a whole connection yet; remove the key"),
+    ("tls", "this version speaks no TLS yet; remove the key"),
+    ("twin_id", "this version has no rule for twin ids by key yet; remove the key"),
+];
+
+/// Connectors that are known by name and not built yet.
+pub(super) const CONNECTORS: &[&str] = &["aws-iot", "azure-iot-hub", "event-hubs", "kafka", "mqtt"];
+
+/// An error for the first key that comes later.
+pub(super) fn refuse(table: &Table, later: &[(&str, &str)]) -> Result<(), ConfigError> {
+    let found = later.iter().find_map(|(key, why)| Some((key, why, table.get(*key)?)));
+    match found {
+        Some((key, why, node)) => Err(ConfigError::new(*why).below(*key).at(&node.place)),
+        None => Ok(()),
+    }
+}

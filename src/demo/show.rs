@@ -1,0 +1,158 @@
+//! From the first message to the summary.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    check::check,
+    client::Client,
+    fleet::Fleet,
+    metrics::Metrics,
+    models::TURBINES,
+    options::DemoOptions,
+    record::{Record, Totals},
+    report::Outcome,
+    screen::{Sample, Screen, Second},
+    supervise::{Shown, Supervised},
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long the comparison at the end waits for an engine that was killed last.
+const CHECK_PATIENCE: Duration = Duration::from_secs(30);
+const SAMPLES: usize = 6;
+
+/// One demonstration on a running engine.
+pub(super) struct Show<'o> {
+    options: &'o DemoOptions,
+    address: SocketAddr,
+    screen: Screen,
+}
+
+/// Why the devices stop.
+enum End {
+    Time,
+    Asked,
+}
+
+impl<'o> Show<'o> {
+    pub(super) fn new(options: &'o DemoOptions, address: SocketAddr) -> Self {
+        Self { options, address, screen: Screen::new(options.output) }
+    }
+
+    /// Runs the fleet for its time, or until somebody asks for the end; drains, compares, prints.
+    pub(super) async fn run(mut self, mut engine: Option<&mut Supervised>) -> Result<Outcome> {
+        self.screen.say(&self.greeting());
+        let DemoOptions { devices, rate, .. } = *self.options;
+        let (start, shown) = (Instant::now(), Shown::default());
+        let mut fleet = Fleet::launch(self.address, devices as usize, rate);
+        let records = fleet.records.clone();
+        let ended = match engine.as_deref_mut() {
+            None => self.watch(&fleet, start, None).await,
+            Some(engine) => tokio::select! {
+                ended = self.watch(&fleet, start, Some(&shown)) => ended,
+                wrong = engine.kill_again_and_again(&shown, &records) => Err(wrong.err()
+                    .unwrap_or_else(|| Error::new(ErrorKind::Broken, "the kills ended"))),
+            },
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        let ended = ended?;
+        self.screen.say(&draining(&ended));
+        if let Some(engine) = engine {
+            // It may have been killed just now.
+            engine.ready().await?;
+        }
+        fleet.stop().await;
+        let outcome = self.outcome(&fleet, seconds, shown.now().kills).await?;
+        self.screen.say(&outcome.text());
+        self.screen.object(&outcome.json());
+        Ok(outcome)
+    }
+
+    async fn outcome(&self, fleet: &Fleet, seconds: f64, kills: u64) -> Result<Outcome> {
+        let checked = check(self.address, &fleet.records, CHECK_PATIENCE).await;
+        let checked = checked.map_err(|cause| {
+            Error::new(ErrorKind::Unavailable, "could not read the twins").because(cause)
+        })?;
+        let totals = Totals::of(fleet.records.iter().map(|record| &**record));
+        let (times, refused) = (fleet.latencies().all(), fleet.refused());
+        Ok(Outcome { totals, checked, times, kills, seconds, refused })
+    }
+
+    /// Shows the table every second until the end.
+    async fn watch(&mut self, fleet: &Fleet, start: Instant, shown: Option<&Shown>) -> Result<End> {
+        let mut metrics = Metrics::new(Client::new(self.address));
+        let mut tick = tokio::time::interval_at(start, Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        tick.tick().await;
+        let limit = Duration::from_secs(self.options.seconds);
+        let mut asked = Box::pin(crate::signals::stop_asked());
+        let mut last = (start, 0);
+        loop {
+            tokio::select! {
+                asked = &mut asked => return asked.map(|()| End::Asked),
+                () = tokio::time::sleep_until(start + limit), if !limit.is_zero() => {
+                    return Ok(End::Time);
+                }
+                _ = tick.tick() => {}
+            }
+            let totals = Totals::of(fleet.records.iter().map(|record| &**record));
+            let (now, acknowledged) = (Instant::now(), totals.acknowledged);
+            let fresh = acknowledged.saturating_sub(last.1) as f64;
+            let second = Second {
+                elapsed: (now - start).as_secs_f64(),
+                messages_per_second: fresh / (now - last.0).as_secs_f64().max(0.001),
+                totals,
+                times: fleet.latencies().recent(),
+                work: metrics.look().await,
+                killed: shown.map(Shown::now),
+                samples: samples(&fleet.records),
+            };
+            last = (now, acknowledged);
+            if !self.screen.show(&second) {
+                return Ok(End::Asked);
+            }
+        }
+    }
+
+    fn greeting(&self) -> String {
+        let DemoOptions { devices, rate, kill, seconds, .. } = *self.options;
+        let rate = match rate {
+            0 => "as many messages as it takes".to_owned(),
+            rate => format!("{rate} messages/s"),
+        };
+        let engine = if kill { "killed with SIGKILL every 5 s" } else { "in this process" };
+        let end = match seconds {
+            0 => "Ctrl-C ends it".to_owned(),
+            seconds => format!("for {seconds} s"),
+        };
+        let (turbines, sensors) = (devices.div_ceil(2), devices / 2);
+        let at = format!("http://{}", self.address);
+        format!(
+            "twinflow demo: {turbines} turbines, {sensors} gas sensors, {rate} by HTTP, {end}\n\
+             engine: {at}, {engine}\n\n  \
+             curl {at}/v1/twins/turbines?limit=5\n  \
+             curl {at}/v1/twins/turbines/turbine-0000\n  \
+             curl {at}/metrics\n\n"
+        )
+    }
+}
+
+fn draining(end: &End) -> String {
+    let why = match end {
+        End::Time => "time is up",
+        End::Asked => "asked to end",
+    };
+    format!("\n{why}: the last messages are answered, then every log is compared with its twin\n\n")
+}
+
+/// Some devices of both kinds.
+fn samples(records: &[Arc<Record>]) -> Vec<Sample> {
+    let sample = |record: &Arc<Record>| {
+        let display = record.display();
+        let (unit, full) = if record.model == TURBINES { ("C", 120.0) } else { ("ppm", 300.0) };
+        let (value, doing) = (display.value, display.doing);
+        Sample { id: record.id.clone(), value, unit, full, doing }
+    };
+    records.iter().take(SAMPLES).map(sample).collect()
+}

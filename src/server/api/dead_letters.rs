@@ -1,0 +1,97 @@
+//! Dead letters: what could not be processed, and why.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use twinflow_operators::dead_letter::DeadLetter;
+
+use super::{
+    Api,
+    problem::Problem,
+    twins::{path, query},
+};
+use crate::connectors::answer::reply_value;
+
+/// Dead letters of one page when the caller does not say.
+const PAGE: usize = 100;
+
+type Number = Result<Path<u64>, PathRejection>;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/dead-letters", get(list))
+        .route("/v1/dead-letters/{id}", get(show).delete(later))
+        .route("/v1/dead-letters/{id}/replay", post(later))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: Option<usize>,
+    after: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    dead_letters: Vec<DeadLetter>,
+    next: Option<u64>,
+}
+
+async fn list(
+    State(api): State<Api>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Listed>, Problem> {
+    let page = query(page)?;
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, 1000);
+    let mut letters = api.engine()?.dead_letters().list(page.after.unwrap_or(0), limit + 1);
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    let next = letters.last().filter(|_| more).map(|letter| letter.number);
+    Ok(Json(Listed { dead_letters: letters, next }))
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    letter: DeadLetter,
+    /// Text as text, other bytes as `{"base64":".."}`; `null` when it is kept no more.
+    payload: Value,
+}
+
+async fn show(State(api): State<Api>, number: Number) -> Result<Json<Shown>, Problem> {
+    let number = path(number)?;
+    let engine = api.engine()?;
+    let Some(letter) = engine.dead_letters().get(number) else {
+        return Err(Problem::new(404, "unknown-dead-letter", format!("no dead letter {number}")));
+    };
+    let reader = engine.clone();
+    let read = tokio::task::spawn_blocking(move || reader.dead_letter_payload(number)).await;
+    let payload = match read {
+        Ok(Ok(payload)) => payload.map_or(Value::Null, |payload| text_or_base64(&payload)),
+        Ok(Err(error)) => {
+            let error = error.report();
+            tracing::warn!(number, error, "the payload of a dead letter cannot be read");
+            return Err(Problem::new(500, "store", "the store cannot read its payload"));
+        }
+        Err(_stopping) => return Err(Problem::new(503, "draining", "the engine is stopping")),
+    };
+    Ok(Json(Shown { letter, payload }))
+}
+
+fn text_or_base64(payload: &[u8]) -> Value {
+    match std::str::from_utf8(payload) {
+        Ok(text) => text.into(),
+        // The same form as replies of twins have.
+        Err(_) => serde_json::from_str(reply_value(payload).get()).unwrap_or(Value::Null),
+    }
+}
+
+async fn later() -> Problem {
+    let detail = "this version keeps and shows dead letters; replaying and dropping them comes \
+                  later";
+    Problem::new(501, "later", detail)
+}

@@ -1,0 +1,90 @@
+//! What every request passes: its id, and whether it comes from a page of somebody else's.
+//!
+//! A loopback listener answers only under a loopback name and no page of another one: a browser
+//! that was sent here by a foreign page must not reach the twins.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{Api, problem::Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ID_BYTES_MAX: usize = 64;
+
+pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let id = given_id(request.headers()).unwrap_or_else(|| api.next_id());
+    let mut response = if is_local(request.uri(), request.headers()) {
+        next.run(request).await
+    } else {
+        let detail = "this address answers under a loopback name only; behind a proxy, let the \
+                      proxy set Host to the address that it forwards to";
+        Problem::new(403, "host", detail).respond(&id)
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.respond(&id);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The caller's own id of a request, if it is fit to stand in a log.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let fits = (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    fits.then(|| id.to_owned())
+}
+
+fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    // HTTP/2 has the name in the address of the request, HTTP/1.0 may have none.
+    let host = uri.authority().map(|name| name.as_str()).or_else(|| text(header::HOST));
+    let origin = text(header::ORIGIN)
+        .map(|origin| origin.split_once("://").map_or("?", |(_scheme, host)| host));
+    host.is_none_or(is_loopback) && origin.is_none_or(is_loopback)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names_are_told_from_others() {
+        for good in ["localhost", "LOCALHOST:7700", "127.0.0.1:7700", "[::1]:7700", "127.1.2.3"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in ["", "?", "evil.example:7700", "127.0.0.1.evil.example", "10.0.0.1"] {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_given_id_is_kept_only_if_it_is_short_and_plain() {
+        let given = |id: &str| {
+            given_id(&HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(id).unwrap())]))
+        };
+        assert_eq!(given("a-1"), Some("a-1".into()));
+        assert_eq!(given(&"a".repeat(64)), Some("a".repeat(64)));
+        assert_eq!(given(&"a".repeat(65)), None);
+        assert_eq!(given("a b"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! What all handlers share.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::problem::Problem;
+use crate::EngineHandle;
+
+/// What a server knows before its engine runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ApiSettings {
+    /// Addresses of REST connections with a listener of their own.
+    pub(crate) elsewhere: Vec<String>,
+    /// Whether a REST connection is mounted here.
+    pub(crate) takes_messages: bool,
+    /// What request ids begin with; differs between two runs.
+    pub(crate) run: String,
+}
+
+/// The state of the handlers; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: ApiSettings,
+    engine: OnceLock<EngineHandle>,
+    stopping: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl Api {
+    pub(crate) fn new(settings: ApiSettings) -> Self {
+        Self(Arc::new(Shared {
+            settings,
+            engine: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+        }))
+    }
+
+    /// The engine runs from now on.
+    pub(crate) fn started(&self, engine: EngineHandle) {
+        let first = self.0.engine.set(engine).is_ok();
+        debug_assert!(first, "a server starts one engine");
+    }
+
+    /// Load balancers learn of it before the engine does.
+    pub(crate) fn stopping(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn settings(&self) -> &ApiSettings {
+        &self.0.settings
+    }
+
+    /// The engine, or 503 while it recovers.
+    pub(super) fn engine(&self) -> Result<&EngineHandle, Problem> {
+        let starting = || {
+            let detail = "the engine is starting: it recovers its twins";
+            Problem::new(503, "starting", detail).retry_after(1)
+        };
+        self.0.engine.get().ok_or_else(starting)
+    }
+
+    /// Why requests should go elsewhere; empty when the engine is ready.
+    pub(super) fn not_ready(&self) -> Vec<String> {
+        let Some(engine) = self.0.engine.get() else {
+            return vec!["the engine is starting".into()];
+        };
+        let mut reasons = engine.not_ready();
+        let stopping = "the engine is stopping";
+        if self.0.stopping.load(Ordering::Acquire) && !reasons.iter().any(|why| why == stopping) {
+            reasons.push(stopping.into());
+        }
+        reasons
+    }
+
+    /// An id that no other request of this run has.
+    pub(super) fn next_id(&self) -> String {
+        let number = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{}-{number}", self.0.settings.run)
+    }
+}

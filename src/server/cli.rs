@@ -1,0 +1,188 @@
+//! The command line: one file per verb under `cli/`.
+
+mod completion;
+mod connections;
+mod connectors;
+mod new;
+mod output;
+mod run;
+mod send;
+mod twins;
+mod validate;
+mod version;
+
+use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind as ClapKind};
+
+use super::{client::Client, log::LogFormat};
+use crate::{
+    config::{Config, DEFAULT_FILE, Environment, Flags, Registries},
+    demo::{self, DemoEngineOptions, DemoOptions},
+    error::{Error, ErrorKind, Result},
+};
+
+/// A stream-processing dataflow engine for real-time digital twins.
+///
+/// Exit codes: 0 done, 1 refused by the server, 64 wrong use, 65 a model halted, 69 something
+/// needed is not there, 70 broken invariant, 74 disk or store, 78 configuration or state refused.
+#[derive(Debug, Parser)]
+#[command(
+    name = "twinflow",
+    version,
+    disable_help_subcommand = false,
+    arg_required_else_help = true
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// See it work: simulated devices, twins that act, a live table; nothing to set up
+    Demo(DemoOptions),
+    #[command(hide = true)]
+    DemoEngine(DemoEngineOptions),
+    /// Run the server that the file describes
+    Run(run::Run),
+    /// Check the file, and that addresses and connectors can be had
+    Validate(validate::Validate),
+    /// Print the effective settings, secrets as references
+    Config(FileArgs),
+    /// Make a crate with a model, a test and a program
+    New(new::New),
+    /// Send one message by hand and print the answer
+    Send(send::Send),
+    /// Look at twins
+    #[command(subcommand)]
+    Twins(twins::Twins),
+    /// Kinds of connectors, their guarantee, their settings
+    #[command(subcommand)]
+    Connectors(connectors::Connectors),
+    /// The running connections
+    #[command(subcommand)]
+    Connections(connections::Connections),
+    /// Print the version
+    Version(output::OutputArgs),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+}
+
+/// Which file, and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    /// Sets `state.dir`
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// Sets `server.workers`
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+}
+
+impl FileArgs {
+    /// Reads and checks the file.
+    fn load(&self, kinds: &Registries) -> Result<Config> {
+        let flags = Flags { state_dir: self.state_dir.clone(), workers: self.workers.clone() };
+        Config::load(&self.config, &flags, &Environment::of_process(), kinds)
+            .map_err(|errors| Error::misconfigured(errors.to_string()))
+    }
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// Address of the running server
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TWINFLOW_SERVER",
+        default_value = "http://127.0.0.1:7700"
+    )]
+    server: String,
+}
+
+impl ServerArgs {
+    fn client(&self) -> Result<Client> {
+        Client::new(&self.server)
+    }
+}
+
+/// How the log looks.
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// Form of a log line; default: text on a terminal, JSON otherwise
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged, for example `debug` or `warn,twinflow=trace`
+    #[arg(long, value_name = "FILTER", env = "TWINFLOW_LOG", default_value = "info")]
+    log: String,
+}
+
+/// Does what `arguments` say.
+pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let verb = match Cli::try_parse_from(arguments) {
+        Ok(Cli { verb }) => verb,
+        Err(error) => return usage(&error),
+    };
+    match verb.run(kinds) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.report().lines() {
+                complain(&format!("error: {line}\n"));
+            }
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+impl Verb {
+    fn run(self, kinds: &Registries) -> Result<()> {
+        match self {
+            Self::Demo(options) => demo::run(&options),
+            Self::DemoEngine(options) => demo::run_engine(&options),
+            Self::Run(verb) => verb.run(kinds),
+            Self::Validate(verb) => verb.run(kinds),
+            Self::Config(file) => output::print(&file.load(kinds)?.show(kinds)),
+            Self::New(verb) => verb.run(),
+            Self::Send(verb) => verb.run(),
+            Self::Twins(verb) => verb.run(),
+            Self::Connectors(verb) => verb.run(kinds),
+            Self::Connections(verb) => verb.run(),
+            Self::Version(output) => version::run(&output),
+            Self::Completion(verb) => verb.run(&mut Cli::command()),
+        }
+    }
+}
+
+/// Help and version are no errors; everything else is wrong use.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion);
+    let text = error.render();
+    if asked {
+        return match output::print(&text.to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(error.kind().exit_code()),
+        };
+    }
+    complain(&text.to_string());
+    ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+/// Writes to standard error; who closed it wants to hear nothing.
+fn complain(text: &str) {
+    let _closed = std::io::stderr().lock().write_all(text.as_bytes()).is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,87 @@
+//! `twinflow connections list|show|pause|resume`.
+
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    ServerArgs,
+    output::{OutputArgs, table, text},
+};
+use crate::{error::Result, server::client::segment};
+
+/// `twinflow connections`
+#[derive(Debug, Subcommand)]
+pub(super) enum Connections {
+    /// All connections, with the oldest that is not acknowledged and why
+    List(All),
+    /// Everything about one connection
+    Show(Named),
+    /// Take no messages from a connection; its position is kept
+    Pause(Named),
+    /// Go on where it stopped
+    Resume(Named),
+}
+
+/// `twinflow connections list`
+#[derive(Debug, Args)]
+pub(super) struct All {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The verbs on one connection.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Name of the connection
+    name: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Connections {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::List(all) => {
+                let answer = all.server.client()?.ask(Method::GET, "/v1/connections", None)?;
+                all.output.show(&answer, list)
+            }
+            Self::Show(named) => named.ask(Method::GET, ""),
+            Self::Pause(named) => named.ask(Method::POST, "/pause"),
+            Self::Resume(named) => named.ask(Method::POST, "/resume"),
+        }
+    }
+}
+
+impl Named {
+    fn ask(&self, method: Method, what: &str) -> Result<()> {
+        let path = format!("/v1/connections/{}{what}", segment(&self.name));
+        let answer = self.server.client()?.ask(method, &path, None)?;
+        self.output.show(&answer, members)
+    }
+}
+
+fn list(answer: &Value) -> String {
+    let connections = answer.get("connections").and_then(Value::as_array);
+    let rows = connections.into_iter().flatten().map(|one| {
+        let columns =
+            ["name", "type", "state", "received", "unacknowledged_deliveries", "waiting_for"];
+        let mut row: Vec<_> = columns.iter().map(|key| text(one, key)).collect();
+        let oldest = one.get("oldest_unacknowledged_seconds").and_then(Value::as_f64);
+        row.insert(5, format!("{:.1} s", oldest.unwrap_or(0.0)));
+        row
+    });
+    let head = ["NAME", "TYPE", "STATE", "RECEIVED", "UNACKED", "OLDEST", "WAITS FOR"];
+    table(&head, &rows.collect::<Vec<_>>())
+}
+
+/// An object, one member a line.
+fn members(object: &Value) -> String {
+    let members = object.as_object().into_iter().flatten();
+    let rows: Vec<_> = members.map(|(key, _)| vec![key.clone(), text(object, key)]).collect();
+    table(&["KEY", "VALUE"], &rows)
+}

@@ -1,0 +1,124 @@
+//! `twinflow twins list|get|watch`.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    ServerArgs,
+    output::{OutputArgs, print, table, text},
+};
+use crate::{
+    error::Result,
+    server::client::{Client, segment},
+};
+
+/// How often `watch` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// `twinflow twins`
+#[derive(Debug, Subcommand)]
+pub(super) enum Twins {
+    /// Ids of a model's twins
+    List(List),
+    /// The committed state of one twin
+    Get(One),
+    /// Each new committed state of one twin, until Ctrl-C
+    Watch(One),
+}
+
+/// `twinflow twins list`
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Name of the model
+    model: String,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// `twinflow twins get|watch`
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// Name of the model
+    model: String,
+    /// The twin's id
+    id: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Twins {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::List(list) => list.run(),
+            Self::Get(one) => {
+                let twin = one.read(&one.server.client()?)?;
+                one.show(&twin)
+            }
+            Self::Watch(one) => one.watch(),
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> Result<()> {
+        let client = self.server.client()?;
+        let (mut twins, mut after) = (Vec::new(), String::new());
+        while twins.len() < self.limit as usize {
+            let page = (self.limit as usize - twins.len()).min(1000);
+            let path = format!("/v1/twins/{}?limit={page}{after}", segment(&self.model));
+            let mut answer = client.ask(Method::GET, &path, None)?;
+            if let Some(Value::Array(page)) = answer.get_mut("twins").map(Value::take) {
+                twins.extend(page);
+            }
+            match answer.get("next").and_then(Value::as_str) {
+                Some(next) => after = format!("&after={}", segment(next)),
+                None => break,
+            }
+        }
+        self.output.show(&Value::Array(twins), |twins| {
+            let twins = twins.as_array().into_iter().flatten();
+            table(&["ID"], &twins.map(|twin| vec![text(twin, "id")]).collect::<Vec<_>>())
+        })
+    }
+}
+
+impl One {
+    fn read(&self, client: &Client) -> Result<Value> {
+        let path = format!("/v1/twins/{}/{}", segment(&self.model), segment(&self.id));
+        client.ask(Method::GET, &path, None)
+    }
+
+    fn show(&self, twin: &Value) -> Result<()> {
+        self.output.show(twin, |twin| {
+            let state = twin.get("state").unwrap_or(&Value::Null);
+            let state = serde_json::to_string_pretty(state).unwrap_or_default();
+            format!("epoch {}\n{state}\n", text(twin, "epoch"))
+        })
+    }
+
+    fn watch(&self) -> Result<()> {
+        let client = self.server.client()?;
+        let mut seen = Value::Null;
+        loop {
+            let twin = self.read(&client)?;
+            if twin.get("state") != seen.get("state") {
+                self.show(&twin)?;
+                seen = twin;
+            }
+            if print("").is_err() {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}

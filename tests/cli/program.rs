@@ -1,0 +1,103 @@
+//! Starts the program and reads what it says.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A file with one model and a mounted REST connection, on a port of the system's choice.
+pub(crate) const FILE: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[models.turbines]
+type = "wind-turbine"
+
+[connections.web]
+type = "rest"
+"#;
+
+/// A new directory with this `twinflow.toml`.
+pub(crate) fn directory(file: &str) -> TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("twinflow.toml"), file).expect("a file");
+    dir
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinflow"));
+    command.current_dir(dir).args(arguments).env_remove("TWINFLOW_SERVER");
+    command
+}
+
+/// What the program gave.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
+    let Output { status, stdout, stderr } =
+        command(dir, arguments).output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    err: BufReader<ChildStderr>,
+    /// `127.0.0.1:PORT`.
+    pub(crate) address: String,
+    /// What it said until it was ready.
+    pub(crate) said: String,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(dir: &Path) -> Self {
+        let mut command = command(dir, &["run", "--log-format", "text"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let err = BufReader::new(child.stderr.take().expect("a pipe"));
+        // From here on dropping it ends and reaps the process.
+        let mut server = Self { child, err, address: String::new(), said: String::new() };
+        while !server.said.trim_end().ends_with("ready") {
+            let mut line = String::new();
+            let read = server.err.read_line(&mut line).expect("it prints UTF-8");
+            assert!(read > 0, "it ended: {}", server.said);
+            server.said.push_str(&line);
+            if let Some((_, address)) = line.split_once("api          http://") {
+                address.trim().clone_into(&mut server.address);
+            }
+        }
+        server
+    }
+
+    /// Its address for `--server`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks it to stop; gives the code and what it said since it was ready.
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        let mut said = String::new();
+        self.err.read_to_string(&mut said).expect("it prints UTF-8");
+        (self.child.wait().expect("its own child").code(), said)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Stopped before, in a test that goes well.
+        let _gone = self.child.kill().is_err();
+        let _reaped = self.child.wait().is_err();
+    }
+}
