@@ -52,6 +52,19 @@ fn law_s2_a_dropped_permit_takes_no_position() {
 }
 
 #[test]
+fn law_s2_closing_discards_what_was_not_taken_and_gives_its_room_back() {
+    let slot = slot();
+    let mut link = slot.open();
+    deliver_one(&mut link);
+    deliver_one(&mut link);
+    assert!(slot.take().is_some());
+    slot.close();
+    assert!(slot.take().is_none(), "its upstream delivers it again");
+    assert_eq!((slot.edge.budget.bytes(), slot.waiting_deliveries()), (0, 1), "of the taken one");
+    assert!(link.intake.try_reserve().is_err(), "the session is over");
+}
+
+#[test]
 fn law_s2_a_position_is_delivered_once_in_a_session_and_again_if_it_was_not_taken() {
     let slot = slot();
     let mut link = slot.open();
