@@ -82,6 +82,8 @@ impl<'o> Show<'o> {
     /// Shows the table every second until the end.
     async fn watch(&mut self, fleet: &Fleet, start: Instant, shown: Option<&Shown>) -> Result<End> {
         let mut metrics = Metrics::new(Client::new(self.address));
+        // The first look has nothing to compare with.
+        metrics.look().await;
         let mut tick = tokio::time::interval_at(start, Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         tick.tick().await;
