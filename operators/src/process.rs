@@ -15,7 +15,7 @@ mod statistics;
 mod table;
 pub(crate) mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod twin_run;
 pub(crate) mod twins;
 

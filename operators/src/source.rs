@@ -7,6 +7,8 @@
 //! Reading order: `source/intake.rs` decides what is taken, this file moves it.
 
 mod intake;
+#[cfg(test)]
+mod tests;
 
 use std::{
     rc::Rc,

@@ -1,6 +1,6 @@
 //! One worker's twins without a graph: rows in, entries and rows for links out.
 
-mod bench;
+pub(crate) mod bench;
 mod laws;
 mod oracle;
 mod recovery;

@@ -91,6 +91,8 @@ impl Intake {
             let mut taken_bytes = 0;
             while taken_bytes < DELIVERY_BYTES_MAX {
                 if !self.has_room(may_close) {
+                    // Whoever filled the epoch is not the first of the next one.
+                    self.turn = slot + usize::from(taken_bytes > 0);
                     return true;
                 }
                 let Some(taken) = self.slots[slot].take() else { break };

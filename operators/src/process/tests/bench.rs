@@ -219,26 +219,7 @@ impl Bench {
         let slots = [("web", true), ("plant", false)].into_iter().enumerate();
         let slots = slots.map(|(id, (name, answers))| slot(id as u16, name, answers, &edge));
         let slots: Vec<_> = slots.collect();
-        let shared = Rc::new(WorkerShared::new(WorkerSetup {
-            index: 0,
-            threads: 1,
-            generation: 1,
-            first_epoch: 1,
-            edge,
-            slots: slots.clone(),
-            wake: Arc::default(),
-            clock: Arc::new(EpochClock::new(1)),
-            time: Arc::new(|| Timestamp(0)),
-            store: Arc::new(NoStore),
-            models: models.clone(),
-            recovered: Arc::default(),
-            first_part: None,
-            dead_letters: Arc::default(),
-            progress: Arc::default(),
-            control: Arc::default(),
-            limits: Limits::of_worker(1),
-            on_halt: Arc::new(|_| {}),
-        }));
+        let shared = shared_of(&edge, &slots, &models);
         let workers = models.workers(|_| Some(MODEL), true);
         let setup = TwinsSetup { models: workers, slots, shared, encode: true };
         let twins = Twins::new(setup, &recovered);
@@ -300,7 +281,36 @@ pub(super) fn nothing_known() -> HashSet<(u16, u16)> {
     HashSet::new()
 }
 
-fn slot(id: u16, name: &str, answers: bool, edge: &Arc<Edge>) -> Arc<Slot> {
+/// What the operators of the only worker share.
+pub(crate) fn shared_of(
+    edge: &Arc<Edge>,
+    slots: &[Arc<Slot>],
+    models: &Models,
+) -> Rc<WorkerShared> {
+    Rc::new(WorkerShared::new(WorkerSetup {
+        index: 0,
+        threads: 1,
+        generation: 1,
+        first_epoch: 1,
+        edge: Arc::clone(edge),
+        slots: slots.to_vec(),
+        wake: Arc::default(),
+        clock: Arc::new(EpochClock::new(1)),
+        time: Arc::new(|| Timestamp(0)),
+        store: Arc::new(NoStore),
+        models: models.clone(),
+        recovered: Arc::default(),
+        first_part: None,
+        dead_letters: Arc::default(),
+        progress: Arc::default(),
+        control: Arc::default(),
+        limits: Limits::of_worker(1),
+        on_halt: Arc::new(|_| {}),
+    }))
+}
+
+/// A connection of one slot, of the only worker.
+pub(crate) fn slot(id: u16, name: &str, answers: bool, edge: &Arc<Edge>) -> Arc<Slot> {
     let place = SlotPlace {
         id,
         connection: name.into(),
