@@ -83,7 +83,8 @@ async fn drain(engine: &Engine) -> Stopped {
     // Feedback whose upstream fetches it by itself waits in the store; nobody waits for it here.
     let handed_out = || {
         let mut pushed = connections.slots().filter(|(slot, _)| !slot.place.answers);
-        pushed.all(|(slot, _)| slot.unconfirmed() == 0)
+        // After the drain no new session is opened: one that is over takes nothing more.
+        pushed.all(|(slot, _)| slot.unconfirmed() == 0 || !slot.is_open())
     };
     wait_until(deadline, handed_out).await;
     flush_confirmations(engine).await;

@@ -1,6 +1,13 @@
 //! A model that shows what happened to it, and engines of every shape.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use twinflow::{
@@ -123,4 +130,52 @@ pub(crate) fn seen(engine: &Engine, id: &str) -> Option<Seen> {
 pub(crate) fn log(dir: &Path) -> LocalLog {
     let fail = |error: StoreError| panic!("the log failed: {error}");
     LocalLog::open(dir, LogOptions::new(7, Arc::new(fail))).unwrap()
+}
+
+/// A processor that is a closure over the twin and what it is told.
+pub(crate) struct Doing<F>(pub(crate) F);
+
+impl<F> MessageProcessor for Doing<F>
+where
+    F: Fn(&mut ProcessingContext<'_>, &mut Seen, &[Step]) -> ProcessingResult
+        + Send
+        + Sync
+        + 'static,
+{
+    type Model = Seen;
+
+    fn process_messages(
+        &self,
+        cx: &mut ProcessingContext<'_>,
+        twin: &mut Seen,
+        steps: Messages<'_, Step>,
+    ) -> ProcessingResult {
+        twin.calls += 1;
+        (self.0)(cx, twin, &steps)
+    }
+}
+
+/// A clock that a test sets, in seconds.
+#[derive(Clone, Default)]
+pub(crate) struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    pub(crate) fn at(secs: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(secs)))
+    }
+
+    pub(crate) fn set(&self, secs: u64) {
+        self.0.store(secs, Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> twinflow::connectors::message::Clock {
+        let secs = Arc::clone(&self.0);
+        Arc::new(move || Timestamp(0).plus_secs(secs.load(Ordering::SeqCst)))
+    }
+}
+
+/// Starts an engine with a log in `dir`, the model "seen" and the connection "plant".
+pub(crate) fn start(dir: &Path, workers: usize, memory: Memory) -> (Engine, MemoryBroker) {
+    let (builder, broker) = builder(workers, memory);
+    (builder.state_dir(dir).start().unwrap(), broker)
 }

@@ -1,27 +1,8 @@
 //! What is acknowledged is there after a restart, with any number of workers (laws D2 to D9).
 
-use std::path::Path;
+use twinflow::{Engine, connectors::memory::Memory, error::ErrorKind, prelude::*};
 
-use twinflow::{
-    Engine,
-    connectors::memory::{Memory, MemoryBroker},
-    error::ErrorKind,
-    prelude::*,
-};
-
-use crate::common::{Act, PATIENCE, Seen, Watch, seen, step, wait_acknowledged};
-
-fn start(dir: &Path, workers: usize, memory: Memory) -> (Engine, MemoryBroker) {
-    let broker = memory.broker();
-    let engine = Engine::builder()
-        .workers(workers)
-        .state_dir(dir)
-        .model("seen", Watch)
-        .connection("plant", memory)
-        .start()
-        .unwrap();
-    (engine, broker)
-}
+use crate::common::{Act, PATIENCE, Seen, Watch, seen, start, step, wait_acknowledged};
 
 #[test]
 fn law_d3_a_restart_goes_on_behind_the_stored_positions_with_any_number_of_workers() {

@@ -1,0 +1,141 @@
+//! Laws S: links, epochs, bounds.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+    mpsc,
+};
+
+use twinflow::{
+    Engine, StoreChoice,
+    connectors::memory::{Memory, MemoryMessage},
+    prelude::*,
+    store::HeldStore,
+};
+
+use crate::common::{
+    Act, Doing, Seen, Step, Watch, builder, eventually, log, seen, start, step, wait_acknowledged,
+};
+
+#[test]
+fn law_s1_a_fast_connection_does_not_starve_a_slow_one() {
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let (may_go, newest) = (Mutex::new(may_go), AtomicU64::new(0));
+    // The slow one's twin notes how far the fast one was.
+    let processor = Doing(move |cx: &mut ProcessingContext<'_>, twin: &mut Seen, all: &[Step]| {
+        if cx.twin() == "slow" {
+            twin.numbers.push(newest.load(Ordering::SeqCst));
+            return Ok(Outcome::Update);
+        }
+        if all[0].n == 0 {
+            may_go.lock().unwrap().recv().unwrap();
+        }
+        newest.fetch_max(all[all.len() - 1].n, Ordering::SeqCst);
+        Ok(Outcome::NoUpdate)
+    });
+    let (fast, slow) = (Memory::replayable(1), Memory::acknowledged(20));
+    let (upstream, broker) = (fast.broker(), slow.broker());
+    upstream.send("seen", "fast", step(0, Act::Count));
+    let engine = Engine::builder().workers(1).memory_store().model("seen", processor);
+    let engine = engine.connection("fast", fast).connection("slow", slow).start().unwrap();
+    let status = |at: usize| engine.handle().connections()[at].clone();
+    assert!(eventually(|| status(0).received == 1 && status(0).queued == 0), "it is busy");
+    upstream.send_all((1..60_000).map(|n| MemoryMessage::new("seen", "fast", step(n, Act::Count))));
+    assert!(eventually(|| status(0).queued > 4096), "the fast link is full");
+    broker.send("seen", "slow", step(1, Act::Count));
+    assert!(eventually(|| status(1).queued == 1));
+    go.send(()).unwrap();
+    wait_acknowledged(&upstream, 60_000);
+    wait_acknowledged(&broker, 1);
+    let before = seen(&engine, "slow").unwrap().numbers[0];
+    assert!(before < 8192, "{before} messages of the fast connection came first");
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s2_a_reopened_link_goes_on_behind_what_was_taken_and_not_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(HeldStore::new(log(dir.path())));
+    let (builder, broker) = builder(2, Memory::replayable(1));
+    let engine = builder.store(StoreChoice::Custom(store.clone())).start().unwrap();
+    store.hold();
+    for n in 0..10 {
+        broker.send("seen", "a", step(n, Act::Count));
+    }
+    let status = || engine.handle().connections()[0].clone();
+    assert!(eventually(|| status().received == 10 && status().queued == 0), "all is taken");
+    broker.cut();
+    assert!(eventually(|| broker.sessions() == 2));
+    for n in 10..20 {
+        broker.send("seen", "a", step(n, Act::Count));
+    }
+    assert!(eventually(|| status().received == 20));
+    store.release();
+    wait_acknowledged(&broker, 20);
+    assert!(seen(&engine, "a").unwrap().numbers.into_iter().eq(0..20));
+    assert_eq!(status().repeated_positions, 0, "nothing was sent twice");
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s4_eight_epochs_wait_for_their_commit_and_the_newest_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(HeldStore::new(log(dir.path())));
+    let (builder, broker) = builder(1, Memory::replayable(1));
+    let engine = builder.store(StoreChoice::Custom(store.clone())).start().unwrap();
+    store.hold();
+    let status = || engine.handle().connections()[0].clone();
+    for n in 0..100 {
+        broker.send("seen", "a", step(n, Act::Count));
+        let taken = || status().received == n + 1 && status().queued == 0;
+        assert!(eventually(taken), "message {n} waits, though 32 MiB are not full");
+    }
+    let statistics = engine.handle().statistics();
+    let waiting = statistics.open_epoch - statistics.committed_epoch;
+    assert_eq!(waiting, 8, "the bound is reached and not passed");
+    assert_eq!(broker.acknowledged(), 0);
+    store.release();
+    wait_acknowledged(&broker, 100);
+    let twin = seen(&engine, "a").unwrap();
+    assert!(twin.numbers.into_iter().eq(0..100));
+    assert!(twin.calls <= 9, "{} calls: the rest is one epoch", twin.calls);
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s5_paused_refused_and_silent_connections_hold_nothing_up() {
+    let brokers: Vec<_> = (0..4).map(|_| Memory::acknowledged(20).broker()).collect();
+    brokers[2].refuse(true);
+    let mut builder = Engine::builder().workers(4).memory_store().model("seen", Watch);
+    for (number, broker) in brokers.iter().enumerate() {
+        builder = builder.connection(&format!("plant-{number}"), Memory::from(broker));
+    }
+    let engine = builder.start().unwrap();
+    engine.handle().pause("plant-1");
+    for n in 0..100 {
+        brokers[0].send("seen", &format!("twin-{n}"), step(n, Act::Count));
+        wait_acknowledged(&brokers[0], n + 1);
+    }
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s7_what_cannot_be_addressed_is_in_the_same_frame_as_its_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Memory::replayable(1);
+    let broker = memory.broker();
+    for (twin, payload) in [("", "{}"), ("a", "no json"), ("b\n", "{}")] {
+        broker.send("seen", twin, payload);
+    }
+    let (engine, _) = start(dir.path(), 2, memory);
+    wait_acknowledged(&broker, 3);
+    drop(engine);
+    let (engine, _) = start(dir.path(), 1, Memory::from(&broker));
+    broker.send("seen", "c", step(1, Act::Count));
+    wait_acknowledged(&broker, 4);
+    let letters = engine.handle().dead_letters().list(0, 10);
+    let mut positions: Vec<_> = letters.iter().map(|letter| letter.position).collect();
+    positions.sort();
+    assert_eq!(positions, [Some(0), Some(1), Some(2)], "each once, though the engine was killed");
+    engine.stop().unwrap();
+}
