@@ -25,6 +25,7 @@ mod options;
 mod random;
 mod record;
 mod report;
+mod samples;
 mod screen;
 mod sensor;
 mod show;

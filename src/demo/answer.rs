@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::client::Response;
 
-/// The longest that a device waits because it was told to.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+/// The longest that a device waits because it was told to. `Retry-After` has whole seconds, and an
+/// engine on the same machine is back sooner.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// An upload that is done with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

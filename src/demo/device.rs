@@ -10,7 +10,7 @@ use super::{
     answer::{Handled, Waiting},
     models::{GAS_SENSORS, TURBINES},
     random::Random,
-    record::{Display, Record},
+    record::{Display, LEAK, Record},
     sensor::SimulatedSensor,
     turbine::SimulatedTurbine,
 };
@@ -68,7 +68,9 @@ impl Device {
             (GAS_SENSORS, format!("sensor-{:04}", place / 2), Thing::Sensor(sensor))
         };
         let (record, is_clumsy) = (Arc::new(Record::new(model, id)), place == 0);
-        Self { record, turn, thing, random, is_clumsy, sent: 0, heard: 0 }
+        let device = Self { record, turn, thing, random, is_clumsy, sent: 0, heard: 0 };
+        device.display();
+        device
     }
 
     /// Measures what is due by `now` and moves the turn. Without a period: a full load.
@@ -157,7 +159,7 @@ impl Device {
             Thing::Turbine(turbine) if turbine.is_braking() => (turbine.celsius(), "braking"),
             Thing::Turbine(turbine) => (turbine.celsius(), ""),
             Thing::Sensor(sensor) if sensor.is_ventilating() => (sensor.ppm(), "fans on"),
-            Thing::Sensor(sensor) if sensor.is_leaking() => (sensor.ppm(), "leak"),
+            Thing::Sensor(sensor) if sensor.is_leaking() => (sensor.ppm(), LEAK),
             Thing::Sensor(sensor) => (sensor.ppm(), ""),
         };
         self.record.show(Display { value, doing });

@@ -42,6 +42,15 @@ pub(super) struct Display {
     pub(super) doing: &'static str,
 }
 
+/// What a sensor does while gas leaks.
+pub(super) const LEAK: &str = "leak";
+
+impl Display {
+    pub(super) fn is_leak(&self) -> bool {
+        self.doing == LEAK
+    }
+}
+
 /// A device as others see it.
 #[derive(Debug)]
 pub(super) struct Record {

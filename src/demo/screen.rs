@@ -12,22 +12,12 @@ use super::{
     options::DemoOutput,
     record::{COMMANDS, Totals},
     report::commands,
+    samples::Sample,
 };
 
 /// Lines between two heads where lines are not redrawn.
 const LINES_A_HEAD: usize = 20;
 const BAR: usize = 24;
-
-/// A device that is shown.
-#[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) id: String,
-    pub(super) value: f64,
-    pub(super) unit: &'static str,
-    /// The value of a full bar.
-    pub(super) full: f64,
-    pub(super) doing: &'static str,
-}
 
 /// What `--kill` has shown so far.
 #[derive(Clone, Copy, Debug, Default)]

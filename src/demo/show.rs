@@ -1,6 +1,6 @@
 //! From the first message to the summary.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::Instant;
 
@@ -9,18 +9,17 @@ use super::{
     client::Client,
     fleet::Fleet,
     metrics::Metrics,
-    models::TURBINES,
     options::DemoOptions,
-    record::{Record, Totals},
+    record::Totals,
     report::Outcome,
-    screen::{Sample, Screen, Second},
+    samples::Samples,
+    screen::{Screen, Second},
     supervise::{Shown, Supervised},
 };
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the comparison at the end waits for an engine that was killed last.
 const CHECK_PATIENCE: Duration = Duration::from_secs(30);
-const SAMPLES: usize = 6;
 
 /// One demonstration on a running engine.
 pub(super) struct Show<'o> {
@@ -82,12 +81,15 @@ impl<'o> Show<'o> {
     /// Shows the table every second until the end.
     async fn watch(&mut self, fleet: &Fleet, start: Instant, shown: Option<&Shown>) -> Result<End> {
         let mut metrics = Metrics::new(Client::new(self.address));
+        // The first look has nothing to compare with.
+        metrics.look().await;
         let mut tick = tokio::time::interval_at(start, Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         tick.tick().await;
         let limit = Duration::from_secs(self.options.seconds);
         let mut asked = Box::pin(crate::signals::stop_asked());
         let mut last = (start, 0);
+        let mut samples = Samples::new(&fleet.records);
         loop {
             tokio::select! {
                 asked = &mut asked => return asked.map(|()| End::Asked),
@@ -106,7 +108,7 @@ impl<'o> Show<'o> {
                 times: fleet.latencies().recent(),
                 work: metrics.look().await,
                 killed: shown.map(Shown::now),
-                samples: samples(&fleet.records),
+                samples: samples.now(),
             };
             last = (now, acknowledged);
             if !self.screen.show(&second) {
@@ -144,15 +146,4 @@ fn draining(end: &End) -> String {
         End::Asked => "asked to end",
     };
     format!("\n{why}: the last messages are answered, then every log is compared with its twin\n\n")
-}
-
-/// Some devices of both kinds.
-fn samples(records: &[Arc<Record>]) -> Vec<Sample> {
-    let sample = |record: &Arc<Record>| {
-        let display = record.display();
-        let (unit, full) = if record.model == TURBINES { ("C", 120.0) } else { ("ppm", 300.0) };
-        let (value, doing) = (display.value, display.doing);
-        Sample { id: record.id.clone(), value, unit, full, doing }
-    };
-    records.iter().take(SAMPLES).map(sample).collect()
 }

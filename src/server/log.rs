@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,7 +22,8 @@ pub(crate) enum LogFormat {
 ///
 /// The filter is not one.
 pub(crate) fn start(format: Option<LogFormat>, filter: &str) -> Result<()> {
-    let filter = EnvFilter::builder().parse(filter).map_err(|error| {
+    let filter: Targets = filter.parse().map_err(|error| {
+        let error: tracing_subscriber::filter::ParseError = error;
         Error::new(ErrorKind::Usage, format!("\"{filter}\" is no log filter")).because(error)
     })?;
     let terminal = io::stderr().is_terminal();

@@ -37,8 +37,8 @@ use crate::{
 
 /// How many rows ahead `gather` asks for a row and its cell, and for its slot; how many twins ahead
 /// `run` asks for a state. Distances of `dataflow.md` 4.
-const CELLS_AHEAD: usize = 24;
-const SLOTS_AHEAD: usize = 10;
+const CELLS_AHEAD: usize = 32;
+const SLOTS_AHEAD: usize = 16;
 const TWINS_AHEAD: usize = 6;
 
 /// What `gather` found.
@@ -195,7 +195,9 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             for index in 0..view.rows() {
                 if index + CELLS_AHEAD < view.rows() {
                     self.table.prefetch_cell(view.hash(index + CELLS_AHEAD));
-                    prefetch(&view.row(index + CELLS_AHEAD).bytes()[0]);
+                    if let Some(head) = view.row(index + CELLS_AHEAD).bytes().first_chunk::<48>() {
+                        prefetch(head);
+                    }
                 }
                 if index + SLOTS_AHEAD < view.rows() {
                     self.table.prefetch_slot(view.hash(index + SLOTS_AHEAD));
