@@ -95,7 +95,7 @@ fn measure<const OWNED: bool>() -> (f64, f64) {
         .connection("warm-up", warm_up)
         .connection_with("measured", measured, waits)
         .start()
-        .unwrap();
+        .expect("the engine starts");
     assert!(warm.wait_acknowledged(PATIENCE), "{warm:?}");
     let epochs_before = engine.handle().statistics().epochs;
 
@@ -106,9 +106,10 @@ fn measure<const OWNED: bool>() -> (f64, f64) {
 
     let epochs = engine.handle().statistics().epochs - epochs_before;
     let messages = (EPOCHS * EPOCH) as f64;
-    let sum: Sum = engine.twin("sum", "twin-0000007").unwrap().unwrap();
+    let sum = engine.twin::<Sum>("sum", "twin-0000007").expect("the twin is read");
+    let sum = sum.expect("the twin exists");
     assert!(sum.n > 0 && sum.letters > 0);
-    engine.stop().unwrap();
+    engine.stop().expect("the engine stops");
     let allocations = change.allocations + change.reallocations;
     (allocations as f64 / messages, messages / epochs as f64)
 }

@@ -152,9 +152,11 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
         }
         let raw = RawMessage { payload: row.payload(), info };
-        let reason = match guarded(|| MessageOf::<'e, P>::decode(raw)) {
-            Ok(Ok(value)) => {
-                self.values.push(value);
+        // The value goes to its place inside the guard: out of it, it would be moved three times.
+        let values = &mut self.values;
+        let decoded = guarded(|| MessageOf::<'e, P>::decode(raw).map(|value| values.push(value)));
+        let reason = match decoded {
+            Ok(Ok(())) => {
                 self.infos.push(info);
                 self.rows.push(row);
                 return;
