@@ -3,8 +3,6 @@
 //!
 //! A binary of its own: the counting allocator is the whole process's.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::{alloc::System, time::Duration};
 
 use serde::{Deserialize, Serialize};
