@@ -99,7 +99,8 @@ impl Prepared {
             return Err(format!("not done after {PATIENCE:?}: {:?}", self.progress).into());
         }
         let usage = meter.stop();
-        self.engine.stop()?;
+        let epochs = self.engine.stop()?.epochs.max(1);
+        eprintln!("{} messages an epoch on average", self.progress.messages() / epochs);
         Ok(usage)
     }
 }
