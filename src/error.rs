@@ -80,13 +80,7 @@ impl Error {
 
     /// This error and everything below it, in one line.
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(next) = cause {
-            text = format!("{text}: {next}");
-            cause = next.source();
-        }
-        text
+        twinflow_connectors::error::chain(self)
     }
 }
 

@@ -69,3 +69,14 @@ impl StdError for ConnectorError {
         self.cause.as_ref().map(|cause| &**cause as &(dyn StdError + 'static))
     }
 }
+
+/// An error with all its causes, as one line: what the edge prints.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

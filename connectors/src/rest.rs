@@ -34,6 +34,7 @@ use std::{
 use axum::Router;
 use tokio::sync::oneshot;
 
+pub use routes::is_local;
 pub use serve::{ServeLimits, serve};
 pub use settings::RestSettings;
 

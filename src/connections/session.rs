@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use twinflow_connectors::{
-    error::ConnectorError,
+    error::{ConnectorError, chain},
     link::{Link, Slot},
 };
 
@@ -138,7 +138,7 @@ impl Session {
     }
 
     fn report(&self, state: ConnectionState, error: &ConnectorError) {
-        let text = super::status::chain(error);
+        let text = chain(error);
         let name = &self.slot.place.connection;
         tracing::warn!(connection = &**name, error = text, "the session ended, will try again");
         self.health.set(state, Some(text));
@@ -146,7 +146,7 @@ impl Session {
 
     /// Waits until a person changes something.
     async fn fail(&mut self, error: &ConnectorError) {
-        let text = super::status::chain(error);
+        let text = chain(error);
         let name = &self.slot.place.connection;
         tracing::error!(connection = &**name, error = text, "the connection failed");
         self.health.set(ConnectionState::Failed, Some(text));

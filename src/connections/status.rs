@@ -1,9 +1,6 @@
 //! Where a connection is, and why (behaviour.md 2).
 
-use std::{
-    error::Error as StdError,
-    sync::{Arc, Mutex, atomic::Ordering},
-};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use serde::Serialize;
 use twinflow_connectors::{
@@ -163,15 +160,4 @@ pub(super) fn status(
         repeated_positions: sum(&|slot| load(&slot.statistics.repeated_positions)),
         sessions: sum(&|slot| load(&slot.statistics.sessions)),
     }
-}
-
-/// An error with all its causes, as one line.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }

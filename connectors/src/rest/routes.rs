@@ -54,7 +54,8 @@ async fn check_host(
     next.run(request).await
 }
 
-fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+/// Whether a request was sent under a loopback name and by no page of another one.
+pub fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     // HTTP/2 has the name in the address of the request, HTTP/1.0 may have none.
     let host = uri.authority().map(|name| name.as_str()).or_else(|| text(header::HOST));

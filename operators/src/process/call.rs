@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-use twinflow_connectors::message::Timestamp;
+use twinflow_connectors::{error::chain, message::Timestamp};
 
-use super::guard::{chain, guarded};
+use super::guard::guarded;
 use crate::{
     context::{FeedbackBuffer, ProcessingContext},
     message::{MessageInfo, Messages},

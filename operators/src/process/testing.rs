@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use twinflow_connectors::{
+    error::chain,
     message::{Format, Timestamp},
     row::{Attributes, AttributesWriter},
 };
 
 use super::{
     call::{CallSite, Calls, call_twin},
-    guard::{chain, guarded},
+    guard::guarded,
     settings::ModelSettings,
 };
 use crate::{

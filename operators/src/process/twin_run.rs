@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use twinflow_connectors::{
     answer::StoredAnswer,
+    error::chain,
     frame::FrameView,
     link::{OutboxEntry, OutcomeKind, Slot},
     route::{bucket, twin_hash},
@@ -12,7 +13,7 @@ use twinflow_connectors::{
 
 use super::{
     call::{CallRecord, Calls, call_twin},
-    guard::{chain, guarded},
+    guard::guarded,
     model_worker::TypedModel,
     pending::PendingIds,
     repeats::remember,

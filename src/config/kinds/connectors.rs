@@ -166,7 +166,7 @@ impl<C: ConfigurableConnector> ReadConnector for Typed<C> {
         let written = de::read::<C::Settings>(settings)?;
         match C::from_settings(written) {
             Ok(connector) => Ok(Box::new(Configured(connector))),
-            Err(error) => Err(refused(chain(&error), settings)),
+            Err(error) => Err(refused(twinflow_connectors::error::chain(&error), settings)),
         }
     }
 }
@@ -180,16 +180,6 @@ fn refused(sentence: String, settings: &Node) -> ConfigError {
         Some((key, node)) => ConfigError::new(sentence).below(key).at(&node.place),
         None => ConfigError::new(sentence).at(&settings.place),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 struct Configured<C>(C);

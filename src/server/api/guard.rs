@@ -3,14 +3,14 @@
 //! A loopback listener answers only under a loopback name and no page of another one: a browser
 //! that was sent here by a foreign page must not reach the twins.
 
-use std::net::IpAddr;
-
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
+
+use twinflow_connectors::rest::is_local;
 
 use super::{Api, problem::Problem};
 
@@ -44,38 +44,9 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     fits.then(|| id.to_owned())
 }
 
-fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // HTTP/2 has the name in the address of the request, HTTP/1.0 may have none.
-    let host = uri.authority().map(|name| name.as_str()).or_else(|| text(header::HOST));
-    let origin = text(header::ORIGIN)
-        .map(|origin| origin.split_once("://").map_or("?", |(_scheme, host)| host));
-    host.is_none_or(is_loopback) && origin.is_none_or(is_loopback)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_names_are_told_from_others() {
-        for good in ["localhost", "LOCALHOST:7700", "127.0.0.1:7700", "[::1]:7700", "127.1.2.3"] {
-            assert!(is_loopback(good), "{good}");
-        }
-        for bad in ["", "?", "evil.example:7700", "127.0.0.1.evil.example", "10.0.0.1"] {
-            assert!(!is_loopback(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn a_given_id_is_kept_only_if_it_is_short_and_plain() {
