@@ -10,6 +10,17 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// The operating system refuses to tell.
 pub(crate) async fn stop_asked() -> Result<()> {
+    listen()?.await;
+    Ok(())
+}
+
+/// Listens from now on, within a runtime: a signal that comes before the future is awaited is not
+/// missed, and does not end the process.
+///
+/// # Errors
+///
+/// The operating system refuses to tell.
+pub(crate) fn listen() -> Result<impl Future<Output = ()>> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "could not listen for signals").because(error)
@@ -17,11 +28,12 @@ pub(crate) async fn stop_asked() -> Result<()> {
     };
     let (mut interrupt, mut terminate) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 /// From here on the next signal ends the process without another word.

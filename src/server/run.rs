@@ -46,10 +46,15 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
     let router = mounts.mounted.map(|(_name, router)| router);
     let server = Serving::start(&runtime, listener, api::router(&api, router))?;
 
+    // Who asks to stop while the engine starts is heard as soon as it runs.
+    let stop_asked = {
+        let _entered = runtime.enter();
+        crate::signals::listen()?
+    };
     let engine = start(config)?;
     api.started(engine.handle());
     tracing::info!("ready");
-    runtime.block_on(crate::signals::stop_asked())?;
+    runtime.block_on(stop_asked);
 
     tracing::info!("stopping: draining; a second signal stops at once");
     crate::signals::exit_on_the_next(runtime.handle());
