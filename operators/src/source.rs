@@ -46,7 +46,8 @@ pub(crate) struct Sourced<'scope> {
 struct Held {
     rows: Capability<u64>,
     parts: Capability<u64>,
-    news: Capability<u64>,
+    /// Only where there are other processes.
+    news: Option<Capability<u64>>,
 }
 
 impl Held {
@@ -57,7 +58,9 @@ impl Held {
     fn move_to(&mut self, epoch: u64) {
         self.rows.downgrade(&epoch);
         self.parts.downgrade(&epoch);
-        self.news.downgrade(&epoch);
+        if let Some(news) = &mut self.news {
+            news.downgrade(&epoch);
+        }
     }
 }
 
@@ -79,7 +82,7 @@ type Batches<C> = CapacityContainerBuilder<Vec<C>>;
 struct Ports {
     rows: OutputBuilder<u64, NoopBuilder<Frame>>,
     parts: OutputBuilder<u64, Batches<EpochPart>>,
-    news: OutputBuilder<u64, Batches<(u64, u64)>>,
+    news: Option<OutputBuilder<u64, Batches<(u64, u64)>>>,
 }
 
 impl Ports {
@@ -92,9 +95,10 @@ impl Ports {
 
     /// Tells the other processes which epoch is open now.
     fn give_news(&mut self, open: &Held, others: impl Iterator<Item = u64>) {
+        let Some((port, held)) = self.news.as_mut().zip(open.news.as_ref()) else { return };
         let epoch = open.epoch() + 1;
-        let mut output = self.news.activate();
-        let mut session = output.session(&open.news);
+        let mut output = port.activate();
+        let mut session = output.session(held);
         session.give_iterator(others.map(|other| (other, epoch)));
     }
 }
@@ -110,11 +114,14 @@ pub(crate) fn source<'scope>(
     let mut builder = OperatorBuilder::new("source".to_owned(), scope);
     let (rows_port, rows) = builder.new_output::<Frame>();
     let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
-    let (news_port, news) = builder.new_output::<Vec<(u64, u64)>>();
+    // One process has nobody to tell: an output that is always empty would still cost its share of
+    // every epoch's progress.
+    let news = (peers > shared.setup.threads).then(|| builder.new_output::<Vec<(u64, u64)>>());
+    let (news_port, news) = news.unzip();
     let mut ports = Ports {
         rows: OutputBuilder::from(rows_port),
         parts: OutputBuilder::from(parts_port),
-        news: OutputBuilder::from(news_port),
+        news: news_port.map(OutputBuilder::from),
     };
     let address = builder.operator_info().address;
     let activator = scope.activator_for(address.clone());
@@ -123,8 +130,9 @@ pub(crate) fn source<'scope>(
 
     let shared_here = Rc::clone(shared);
     builder.build(move |mut capabilities| {
-        let mut next = || capabilities.pop().expect("one capability for each of three outputs");
-        let (news, parts) = (next(), next());
+        let mut next = || capabilities.pop().expect("one capability for each output");
+        let news = ports.news.is_some().then(&mut next);
+        let parts = next();
         let mut held = Some(Held { rows: next(), parts, news });
         let mut intake = Intake::new(&shared_here);
         move |_frontiers| {
@@ -167,7 +175,9 @@ pub(crate) fn source<'scope>(
             }
         }
     });
-    hear_news(news, shared);
+    if let Some(news) = news {
+        hear_news(news, shared);
+    }
     Sourced { rows, parts, activator }
 }
 
