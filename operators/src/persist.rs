@@ -62,8 +62,10 @@ pub(crate) fn persist<'scope>(
                 // Complete epochs go to the store; their capabilities stay here.
                 // An empty frontier is the end: epochs after the newest never were.
                 let newest = owed.last_key_value().map_or(closed, |(epoch, _)| epoch + 1);
-                let frontiers = [frontier, source_frontier];
-                let first = frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
+                let processed = frontier.frontier().first().copied();
+                shared.processed.note(processed);
+                let first =
+                    processed.into_iter().chain(source_frontier.frontier().first().copied()).min();
                 let through = first.unwrap_or(newest.max(closed));
                 if through > closed {
                     while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {

@@ -24,7 +24,6 @@ use timely::{
         operators::{
             Capability,
             generic::{OutputBuilder, builder_rc::OperatorBuilder, operator::Operator},
-            probe::Handle,
         },
     },
     scheduling::Activator,
@@ -70,12 +69,6 @@ fn other_processes(index: usize, peers: usize, threads: usize) -> impl Iterator<
     (0..peers).step_by(threads).filter(move |first| *first != own).map(|first| first as u64)
 }
 
-/// Epochs between a frontier and the open epoch.
-fn behind(frontier: &Handle<u64>, epoch: u64) -> u64 {
-    let first = frontier.with_frontier(|frontier| frontier.first().copied());
-    first.map_or(0, |first| epoch.saturating_sub(first))
-}
-
 type Batches<C> = CapacityContainerBuilder<Vec<C>>;
 
 /// The outputs of a source.
@@ -107,8 +100,6 @@ impl Ports {
 pub(crate) fn source<'scope>(
     scope: Scope<'scope, u64>,
     shared: &Rc<WorkerShared>,
-    processed: Handle<u64>,
-    committed: Handle<u64>,
 ) -> Sourced<'scope> {
     let (index, peers) = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("source".to_owned(), scope);
@@ -153,7 +144,8 @@ pub(crate) fn source<'scope>(
                 return;
             }
             let epoch = open.epoch();
-            let may_close = behind(&committed, epoch) < setup.limits.uncommitted_epochs_max;
+            let may_close =
+                shared_here.committed.behind(epoch) < setup.limits.uncommitted_epochs_max;
             let mut output = ports.rows.activate();
             let mut rows = output.session_with_builder(&open.rows);
             let more = intake.fill(epoch, may_close, |mut frame| rows.give_container(&mut frame));
@@ -162,7 +154,7 @@ pub(crate) fn source<'scope>(
             if let Marks::Later(delay) = intake.marks() {
                 again.activate_after(delay);
             }
-            let unprocessed = behind(&processed, epoch);
+            let unprocessed = shared_here.processed.behind(epoch);
             if intake.has_data() && may_close && unprocessed < setup.limits.open_epochs_max {
                 ports.give_part(open, intake.finish());
                 ports.give_news(open, other_processes(index, peers, setup.threads));
