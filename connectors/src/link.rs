@@ -14,6 +14,7 @@ mod events;
 mod intake;
 mod outbox;
 mod refusals;
+mod report;
 mod slot;
 mod statistics;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use events::{Confirmer, LinkEvents};
 pub use intake::LinkIntake;
 pub use outbox::{OUTBOX_LIMITS, OutboxEntry, OutboxLimits};
 pub use refusals::{Refusals, Refused};
+pub use report::{Condition, Reporter, UpstreamReport};
 pub use slot::{Confirmations, Position, Slot, SlotPlace, Taken};
 pub use statistics::SlotStatistics;
 pub use wake::Wake;
