@@ -18,15 +18,12 @@ use super::{
 };
 use crate::{
     error::ConnectorError,
-    link::{Condition, Feedback, Link, LinkEvent, LinkEvents, LinkIntake, Reporter},
+    link::{Condition, Link, LinkEvent, LinkEvents, LinkIntake, Reporter},
     unacknowledged::Unacknowledged,
 };
 
 /// The longest time that the thread does not look at the client's common queue.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Ranges that the cause of a feedback message names at most.
-const CAUSE_RANGES_MAX: usize = 8;
 
 /// What one session is made of.
 pub(super) struct Session {
@@ -39,20 +36,14 @@ pub(super) struct Session {
     offsets: Offsets,
     outlet: Outlet,
     trouble: Trouble,
-    /// Per delivery how far its partitions went, and from where.
-    unacknowledged: Unacknowledged<Delivered>,
+    /// Per delivery how far its partitions went.
+    unacknowledged: Unacknowledged<Marks>,
     /// Topics that are not there.
     missing: Vec<String>,
     /// What the client has trouble with at the moment.
     complaint: Option<String>,
     look_again: Instant,
     reading: bool,
-}
-
-struct Delivered {
-    marks: Marks,
-    /// The offsets in words, for the cause of feedback.
-    from: Vec<(usize, i64)>,
 }
 
 /// What a turn of delivering came to.
@@ -158,6 +149,7 @@ impl Session {
     ) -> Result<ControlFlow<()>, ConnectorError> {
         let limit = Duration::from_millis(self.plan.settings.connect_timeout_ms);
         let deadline = Instant::now() + limit;
+        let verdict = deadline + Duration::from_secs(self.plan.settings.auth_give_up_secs + 10);
         loop {
             self.listen()?;
             match self.look(intake, true) {
@@ -166,7 +158,8 @@ impl Session {
                 Err(error) => {
                     // What the client says of itself tells more than a question without answer.
                     self.listen()?;
-                    if Instant::now() >= deadline && !self.trouble.is_undecided() {
+                    let until = if self.trouble.is_undecided() { verdict } else { deadline };
+                    if Instant::now() >= until {
                         let text = crate::error::chain(&error);
                         return Err(self.trouble.unreachable(&self.plan.settings, &text));
                     }
@@ -283,8 +276,6 @@ impl Session {
 
     fn deliver(&mut self, intake: &mut LinkIntake) -> Result<Turn, ConnectorError> {
         let Some(mut delivery) = intake.try_reserve()? else { return Ok(Turn::NoRoom) };
-        let from = self.partitions.all().iter().map(|partition| partition.next).enumerate();
-        let from: Vec<_> = from.collect();
         let (marks, dry) = self.partitions.fill(&mut delivery)?;
         let is_empty = delivery.is_empty();
         let receipt = delivery.deliver();
@@ -292,10 +283,7 @@ impl Session {
             return Ok(Turn::Dry);
         }
         if !is_empty {
-            let moved = |at: &usize| marks.iter().any(|(moved, _)| moved == at);
-            let from = from.into_iter().filter(|(at, _)| moved(at)).collect();
-            let marks = self.offsets.with_first(marks);
-            self.unacknowledged.push(receipt, Delivered { marks, from });
+            self.unacknowledged.push(receipt, self.offsets.with_first(marks));
         }
         // More may lie ready, and the link says whether it has room.
         Ok(Turn::Moved)
@@ -304,32 +292,17 @@ impl Session {
     fn tell(&mut self, event: LinkEvent) -> ControlFlow<()> {
         match event {
             LinkEvent::Acknowledged { up_to, .. } => {
-                for (_, delivered) in self.unacknowledged.up_to(up_to) {
-                    for (at, next) in delivered.marks {
-                        self.offsets.done(&mut self.partitions, at, next);
-                    }
+                for (at, next) in self.unacknowledged.up_to(up_to).flat_map(|(_, marks)| marks) {
+                    self.offsets.done(&mut self.partitions, at, next);
                 }
             }
             LinkEvent::Send(feedback) => {
-                let cause = self.cause(&feedback);
-                self.outlet.send(&feedback, cause.as_deref());
+                self.outlet.send(&feedback);
             }
             LinkEvent::Drain => self.reading = false,
             LinkEvent::Stop => return ControlFlow::Break(()),
             LinkEvent::Rejected { .. } | LinkEvent::Outcome { .. } => {}
         }
         ControlFlow::Continue(())
-    }
-
-    /// The offsets of the delivery that caused a feedback message: `topic/partition/first-last`.
-    fn cause(&mut self, feedback: &Feedback) -> Option<String> {
-        let delivered = self.unacknowledged.get_mut(feedback.cause?)?;
-        let range = |(at, from): &(usize, i64)| {
-            let (_, next) = delivered.marks.iter().find(|(marked, _)| marked == at)?;
-            let (topic, partition) = self.partitions.place(*at);
-            Some(format!("{topic}/{partition}/{from}-{}", next - 1))
-        };
-        let ranges = delivered.from.iter().take(CAUSE_RANGES_MAX).filter_map(range);
-        Some(ranges.collect::<Vec<_>>().join(" "))
     }
 }

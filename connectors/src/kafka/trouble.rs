@@ -11,6 +11,9 @@ use crate::error::{ConnectorError, ErrorKind};
 /// Equal errors of encryption after which no further try is worth it.
 const TLS_ERRORS_MAX: u32 = 3;
 
+/// Refused log-ins that are further apart do not belong together.
+const LOG_INS_APART: Duration = Duration::from_secs(120);
+
 /// A sentence of the client library as a cause.
 #[derive(Debug)]
 pub(super) struct Said(pub(super) String);
@@ -26,8 +29,8 @@ impl std::error::Error for Said {}
 /// Counts what is not decided by one error.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// Refused log-ins, and when the first came.
-    log_ins: Option<(Instant, u32)>,
+    /// Refused log-ins, and when the first and the last came.
+    log_ins: Option<(Instant, Instant, u32)>,
     /// Errors of encryption by their text.
     tls: BTreeMap<String, u32>,
     /// The newest reason why a broker could not be reached.
@@ -53,6 +56,8 @@ impl Trouble {
         match code {
             Code::Authentication | Code::SaslAuthenticationFailed => self.log_in(reason, settings),
             Code::SSL => self.tls(reason),
+            // The client tries again, and that decides.
+            Code::AllBrokersDown if self.is_undecided() => Verdict::GoesOn,
             Code::AllBrokersDown => Verdict::Over(self.unreachable(settings, reason)),
             Code::Fatal => {
                 let doing = "go on with a client that has broken";
@@ -89,8 +94,10 @@ impl Trouble {
 
     fn log_in(&mut self, reason: &str, settings: &KafkaSettings) -> Verdict {
         let now = Instant::now();
-        let (first, count) = self.log_ins.get_or_insert((now, 0));
-        *count += 1;
+        // After so long without one it must have worked in between.
+        self.log_ins.take_if(|(_, last, _)| now.duration_since(*last) > LOG_INS_APART);
+        let (first, last, count) = self.log_ins.get_or_insert((now, now, 0));
+        (*last, *count) = (now, *count + 1);
         let patience = Duration::from_secs(settings.auth_give_up_secs);
         let (user, mechanism) = match &settings.sasl {
             Some(sasl) => (&*sasl.username, &*sasl.mechanism),

@@ -5,3 +5,4 @@
 mod conformance;
 mod cut;
 mod place;
+mod server;

@@ -21,7 +21,7 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// A name that no other test has.
 pub(crate) fn name(what: &str) -> String {
-    format!("{what}-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
+    format!("{what}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The world outside: writes and reads what the connector does not.
