@@ -42,6 +42,8 @@ pub(super) struct Session {
     missing: Vec<String>,
     /// What the client has trouble with at the moment.
     complaint: Option<String>,
+    /// Why feedback cannot leave at the moment.
+    stuck: Option<String>,
     look_again: Instant,
     reading: bool,
 }
@@ -96,6 +98,7 @@ impl Session {
             unacknowledged: Unacknowledged::default(),
             missing: Vec::new(),
             complaint: None,
+            stuck: None,
             look_again: Instant::now(),
             reading: true,
             plan,
@@ -149,7 +152,6 @@ impl Session {
     ) -> Result<ControlFlow<()>, ConnectorError> {
         let limit = Duration::from_millis(self.plan.settings.connect_timeout_ms);
         let deadline = Instant::now() + limit;
-        let verdict = deadline + Duration::from_secs(self.plan.settings.auth_give_up_secs + 10);
         loop {
             self.listen()?;
             match self.look(intake, true) {
@@ -158,8 +160,7 @@ impl Session {
                 Err(error) => {
                     // What the client says of itself tells more than a question without answer.
                     self.listen()?;
-                    let until = if self.trouble.is_undecided() { verdict } else { deadline };
-                    if Instant::now() >= until {
+                    if Instant::now() >= deadline && !self.trouble.is_undecided() {
                         let text = crate::error::chain(&error);
                         return Err(self.trouble.unreachable(&self.plan.settings, &text));
                     }
@@ -175,8 +176,6 @@ impl Session {
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-        self.trouble.answered();
-        self.complaint = None;
         self.show();
         Ok(ControlFlow::Continue(()))
     }
@@ -199,6 +198,8 @@ impl Session {
             self.partitions.add(&self.consumer, &found.new, &self.heard)?;
         }
         self.missing = found.missing;
+        self.trouble.answered();
+        self.complaint = None;
         let interval = Duration::from_millis(self.plan.settings.discovery_interval_ms);
         self.look_again = Instant::now() + interval;
         Ok(())
@@ -206,11 +207,17 @@ impl Session {
 
     /// Serves the client's common queue and judges what it said.
     fn listen(&mut self) -> Result<(), ConnectorError> {
-        // What comes here beside errors has its partition's queue.
-        while let Some(result) = self.consumer.poll(Duration::ZERO) {
-            if let Err(KafkaError::MessageConsumptionFatal(code)) = result {
-                self.heard.error(code, "the client has broken");
-                break;
+        // Records are in the queues of their partitions; here are errors, figures, log lines.
+        let mut served = self.heard.served();
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(KafkaError::MessageConsumptionFatal(_))) => {
+                    let doing = "go on with a client that has broken";
+                    return Err(retryable(doing));
+                }
+                Some(_) => {}
+                None if self.heard.served() == served => break,
+                None => served = self.heard.served(),
             }
         }
         for (code, reason) in self.heard.take_errors() {
@@ -222,6 +229,9 @@ impl Session {
                 }
                 Verdict::Over(error) => return Err(error),
             }
+        }
+        if let Some(error) = self.trouble.overdue(&self.plan.settings) {
+            return Err(error);
         }
         if let Some(statistics) = self.heard.take_statistics() {
             self.offsets.lag(&statistics, &self.plan, &self.partitions, &self.reporter);
@@ -240,8 +250,9 @@ impl Session {
     ) -> Result<(), ConnectorError> {
         self.offsets.keep(&self.consumer, &mut self.partitions, intake);
         let (broken, again) = self.outlet.keep();
-        let complaint = broken.map(|reason| format!("feedback cannot be delivered: {reason}"));
-        let changed = complaint != self.complaint;
+        let stuck = broken.map(|reason| format!("feedback cannot be delivered: {reason}"));
+        let changed = stuck != self.stuck;
+        self.stuck = stuck;
         if again {
             events.hand_out_again();
         }
@@ -255,7 +266,6 @@ impl Session {
             self.look_again = Instant::now() + Duration::from_secs(5);
         }
         if changed || look {
-            self.complaint = complaint;
             self.show();
         }
         Ok(())
@@ -263,7 +273,7 @@ impl Session {
 
     /// Says where the session is.
     fn show(&self) {
-        let complaints = self.complaint.iter().chain(&self.missing);
+        let complaints = self.complaint.iter().chain(&self.stuck).chain(&self.missing);
         let text = complaints.map(String::as_str).collect::<Vec<_>>().join("; ");
         let connecting = self.partitions.all().is_empty() && self.complaint.is_some();
         let condition = match (text.is_empty(), connecting) {

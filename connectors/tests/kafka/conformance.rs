@@ -10,7 +10,7 @@ use twinflow_connectors::{
 use crate::{
     cut::Proxy,
     place::{Far, Reader, header, name},
-    server::{self, Node},
+    server,
 };
 
 const PARTITIONS: i32 = 3;
@@ -28,13 +28,14 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start(node: &Node) -> Self {
+    async fn start(proxy: &Proxy) -> Self {
+        let (node, proxy) = (server::shared(), proxy.clone());
         let far = Far::new(&node.address());
         let (topic, feedback) = (name("readings"), name("commands"));
         far.make_topic(&topic, PARTITIONS, &[]).await;
         far.make_topic(&feedback, 1, &[]).await;
         let group = name("group");
-        let (proxy, sasl) = (node.proxies[0].clone(), node.sasl_plaintext());
+        let sasl = node.sasl_plaintext();
         Self { far, proxy, sasl, topic, group, feedback, arrivals: None }
     }
 
@@ -107,9 +108,8 @@ impl Upstream for Broker {
         };
         let connector = Kafka::brokers([&self.sasl]).topic(&self.topic, MODEL).with(|settings| {
             settings.sasl = Some(wrong);
-            // The rule with its tries and its seconds has a test of its own.
-            settings.auth_retries_max = 2;
-            settings.auth_give_up_secs = 0;
+            // The rule with its seconds has a test of its own.
+            settings.auth_give_up_secs = 1;
         });
         Some(connector.connect().unwrap())
     }
@@ -129,6 +129,6 @@ impl Upstream for Broker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_conforms() {
-    let node = server::start(1).await;
-    conformance::all(async || Broker::start(&node).await).await;
+    let proxy = server::way();
+    conformance::all(async || Broker::start(&proxy).await).await;
 }

@@ -1,12 +1,16 @@
 //! A proxy between a client and a broker: it cuts, and it refuses.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Runtime,
     sync::watch,
     task::JoinHandle,
 };
+
+/// Outlives the test that begins.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// One way to a broker.
 #[derive(Clone)]
@@ -18,12 +22,16 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Listens on a free port of its own and forwards to `to`.
-    pub(crate) async fn start(to: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) fn start(to: String) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (open, connections) = (Arc::new(watch::Sender::new(true)), Arc::default());
         let proxy = Self { address, open, connections };
-        tokio::spawn(proxy.clone().serve(listener, to));
+        let serving = proxy.clone();
+        RUNTIME.spawn(async move {
+            serving.serve(TcpListener::from_std(listener).unwrap(), to).await;
+        });
         proxy
     }
 

@@ -5,7 +5,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,7 +39,6 @@ pub(crate) const PASSWORD: &str = "alice-5ecret-71";
 
 /// One node and the ways to reach it.
 pub(crate) struct Node {
-    id: usize,
     dir: PathBuf,
     /// Ends the broker when it is closed, by us or by the end of this process.
     watched: Option<Child>,
@@ -138,31 +140,42 @@ impl Drop for Node {
     }
 }
 
+/// Ways to the shared broker; each test that cuts takes one for itself.
+const WAYS: usize = 8;
+
+/// The broker that tests share which do not end it.
+pub(crate) fn shared() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| start(WAYS))
+}
+
+/// A way to the shared broker that no other test has.
+pub(crate) fn way() -> Proxy {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let at = TAKEN.fetch_add(1, Ordering::Relaxed);
+    shared().proxies.get(at).expect("a way for each test: see WAYS").clone()
+}
+
 /// One broker with everything, and `proxies` ways to it that can be cut.
-pub(crate) async fn start(proxies: usize) -> Node {
-    let mut nodes = start_all(1, proxies).await;
+pub(crate) fn start(proxies: usize) -> Node {
+    let mut nodes = start_all(1, proxies);
     nodes.remove(0)
 }
 
 /// A cluster of three, without proxies.
-pub(crate) async fn start_three() -> Vec<Node> {
-    start_all(3, 0).await
+pub(crate) fn start_three() -> Vec<Node> {
+    start_all(3, 0)
 }
 
-async fn start_all(count: usize, proxies: usize) -> Vec<Node> {
+fn start_all(count: usize, proxies: usize) -> Vec<Node> {
     let all: Vec<_> = (0..count).map(|_| Ports::new(proxies)).collect();
     let mut nodes = Vec::new();
     for (at, ports) in all.iter().enumerate() {
-        let dir = std::env::temp_dir().join(format!(
-            "twinflow-kafka-{}-{}",
-            std::process::id(),
-            ports.direct
-        ));
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", ports.direct));
+        let _left_by_an_earlier_run = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        let mut ways = Vec::new();
-        for port in &ports.behind {
-            ways.push(Proxy::start(format!("127.0.0.1:{port}")).await);
-        }
+        let behind = ports.behind.iter();
+        let ways: Vec<_> = behind.map(|port| Proxy::start(format!("127.0.0.1:{port}"))).collect();
         certify(&dir);
         let properties = properties(at + 1, &all, &ways);
         fs::write(dir.join("server.properties"), properties).unwrap();
@@ -173,11 +186,10 @@ async fn start_all(count: usize, proxies: usize) -> Vec<Node> {
         java.args(["server.properties", "--add-scram", &scram]).current_dir(&dir);
         run(&mut java);
         let ports = ports.clone();
-        nodes.push(Node { id: at + 1, dir, watched: None, ports, proxies: ways });
+        nodes.push(Node { dir, watched: None, ports, proxies: ways });
     }
     nodes.iter_mut().for_each(Node::start);
     nodes.iter().for_each(Node::until_started);
-    assert!(nodes.iter().all(|node| node.id > 0));
     nodes
 }
 
