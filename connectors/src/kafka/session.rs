@@ -198,6 +198,10 @@ impl Session {
             self.partitions.add(&self.consumer, &found.new, &self.heard)?;
         }
         self.missing = found.missing;
+        if first {
+            // What the client said before that answer is of no more account.
+            self.listen()?;
+        }
         self.trouble.answered();
         self.complaint = None;
         let interval = Duration::from_millis(self.plan.settings.discovery_interval_ms);
