@@ -21,6 +21,8 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
       <version>4.3.1</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
+      <version>4.3.1</version></dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId>
       <version>1.7.36</version></dependency>
   </dependencies>
@@ -249,11 +251,11 @@ fn certify(dir: &Path) {
     run(Command::new("sh").args(["-e", "-c", script]).current_dir(dir));
 }
 
-fn class_path() -> &'static str {
+pub(crate) fn class_path() -> &'static str {
     static LIB: OnceLock<String> = OnceLock::new();
     LIB.get_or_init(|| {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers");
-        let lib = target.join("kafka-4.3.1-slf4j-simple");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../servers");
+        let lib = target.join("kafka-4.3.1");
         if !lib.is_dir() {
             let fresh = target.join(format!("kafka-{}", std::process::id()));
             fs::create_dir_all(&fresh).unwrap();
