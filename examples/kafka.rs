@@ -21,6 +21,8 @@
 //! Stop it with Enter, or kill it, and start it again: it goes on behind the last reading that it
 //! applied.
 
+#![expect(clippy::print_stdout, reason = "an example says what it does")]
+
 use serde::{Deserialize, Serialize};
 use twinflow::{Engine, connectors::kafka::Kafka, prelude::*};
 
