@@ -13,6 +13,8 @@ pub mod backoff;
 pub mod conformance;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod link;
 pub mod memory;
 pub mod message;
@@ -30,6 +32,8 @@ pub use connector::{
 
 /// Every connector of this build, for a configuration to name; third parties add theirs.
 pub fn registry<R: Registry>(list: R) -> R {
+    #[cfg(feature = "kafka")]
+    let list = list.with::<kafka::Kafka>();
     #[cfg(feature = "rest")]
     let list = list.with::<rest::Rest>();
     list

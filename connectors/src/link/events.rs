@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Feedback, LinkEvent, Receipt, Slot,
+    Feedback, LinkEvent, Receipt, Reporter, Slot,
     outbox::Waiting,
     slot::{Due, SlotState, Told},
 };
@@ -97,6 +97,17 @@ impl LinkEvents {
         self.slot.confirm(ticket);
     }
 
+    /// Hands everything unconfirmed out again, in order and with new tickets, for a connector whose
+    /// way out broke while its way in goes on. Tickets given before confirm nothing any more.
+    pub fn hand_out_again(&mut self) {
+        self.slot.hand_out_again();
+    }
+
+    /// A handle to say where the session is with its upstream.
+    pub fn reporter(&self) -> Reporter {
+        Reporter(Arc::clone(&self.slot))
+    }
+
     /// A handle that confirms feedback from other tasks than the one that reads the events.
     pub fn confirmer(&self) -> Confirmer {
         Confirmer { slot: Arc::clone(&self.slot) }
@@ -120,6 +131,11 @@ impl Confirmer {
     /// The upstream has this feedback; see [`LinkEvents::sent`].
     pub fn sent(&self, ticket: u64) {
         self.slot.confirm(ticket);
+    }
+
+    /// The upstream will never take this feedback: it becomes a dead letter with this reason.
+    pub fn give_up(&self, ticket: u64, why: &'static str) {
+        self.slot.give_up(ticket, why);
     }
 
     /// Whether this feedback still waits for its confirmation: it was neither confirmed nor given

@@ -97,6 +97,18 @@ impl LinkIntake {
         self.slot.state().partitions.clone()
     }
 
+    /// [`Self::positions`] while no delivery of any session waits for its acknowledgement: then
+    /// everything that was taken is committed, and they may be told to the upstream.
+    pub fn settled_positions(&self) -> Option<Vec<Position>> {
+        let state = self.slot.state();
+        state.in_flight.is_empty().then(|| state.partitions.clone())
+    }
+
+    /// Name of the connection.
+    pub fn connection(&self) -> &str {
+        &self.slot.place.connection
+    }
+
     /// Registers a partition of a replayable source and says which position comes next:
     /// `None` when nothing was ever taken or stored, so that the `start` setting decides (law D3).
     pub fn partition(&mut self, topic: &str, partition: i32) -> (PartitionRef, Option<u64>) {

@@ -147,6 +147,23 @@ impl Outbox {
         }
     }
 
+    /// The same within a session: what waits to be told stays, and finds its ticket gone.
+    pub(super) fn hand_out_again(&mut self) {
+        for entry in std::mem::take(&mut self.unconfirmed).into_values() {
+            self.hand_out(entry);
+        }
+    }
+
+    /// The upstream will never take this one; says whether it still waited.
+    pub(super) fn give_up(&mut self, ticket: u64, why: &'static str) -> bool {
+        let Some(entry) = self.unconfirmed.remove(&ticket) else {
+            return false;
+        };
+        self.bytes -= entry.bytes();
+        self.given_up.push((entry, why));
+        true
+    }
+
     pub(super) fn confirm(&mut self, ticket: u64) -> bool {
         let Some(entry) = self.unconfirmed.remove(&ticket) else {
             return false;
@@ -209,6 +226,28 @@ mod tests {
             })
             .collect();
         assert_eq!(again, [0, 2]);
+    }
+
+    #[test]
+    fn what_is_handed_out_again_keeps_its_order_and_passes_every_mark() {
+        let mut outbox = Outbox::default();
+        for index in 0..3 {
+            outbox.put(entry(index, 0), &OUTBOX_LIMITS);
+        }
+        outbox.pop();
+        let mark = outbox.mark();
+        assert!(outbox.give_up(2, "too large") && !outbox.give_up(2, "too large"));
+        outbox.hand_out_again();
+        let mut told = Vec::new();
+        while let Some(Waiting::Send(ticket)) = outbox.pop() {
+            told.extend(outbox.entry(ticket).map(|entry| entry.id.index));
+        }
+        assert_eq!(told, [0, 2]);
+        assert!(
+            outbox.has_passed(mark),
+            "an acknowledgement never waits for a ticket that is gone"
+        );
+        assert_eq!(outbox.given_up.len(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{
     Edge, Link, LinkEvent, LinkEvents, LinkIntake, LinkRow, OutboxEntry, OutboxLimits, Receipt,
-    SlotStatistics, Wake, outbox::Outbox,
+    SlotStatistics, UpstreamReport, Wake, outbox::Outbox,
 };
 use crate::{
     frame::{BufferPool, RowFrame},
@@ -138,6 +138,8 @@ pub struct Slot {
     pub place: SlotPlace,
     /// Counters.
     pub statistics: SlotStatistics,
+    /// What the connector says of its upstream.
+    pub report: UpstreamReport,
     pub(super) edge: Arc<Edge>,
     pub(super) wake: Arc<Wake>,
     pub(super) pool: Arc<BufferPool>,
@@ -160,6 +162,7 @@ impl Slot {
         Arc::new(Self {
             place,
             statistics: SlotStatistics::default(),
+            report: UpstreamReport::default(),
             edge,
             wake,
             pool: Arc::default(),
@@ -209,6 +212,7 @@ impl Slot {
         state.due = None;
         (state.drain, state.stop) = (Told::NotAsked, Told::NotAsked);
         state.outbox.start_session();
+        self.report.start_session();
         let known = state.partitions.iter().map(|position| position.next).collect();
         drop(state);
         // Halves of an earlier session that still wait see that it is over; else they would eat
@@ -377,6 +381,19 @@ impl Slot {
             self.statistics.feedback_confirmed.fetch_add(1, Ordering::Relaxed);
             self.wake.ring();
         }
+    }
+
+    /// Nobody will ever take the feedback of this ticket, and why.
+    pub(super) fn give_up(&self, ticket: u64, why: &'static str) {
+        if self.state().outbox.give_up(ticket, why) {
+            self.wake.ring();
+        }
+    }
+
+    /// Everything unconfirmed is handed out again, in order, with new tickets.
+    pub(super) fn hand_out_again(&self) {
+        self.state().outbox.hand_out_again();
+        self.news.notify_one();
     }
 
     // ---- what people ask
