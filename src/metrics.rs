@@ -101,6 +101,12 @@ const CONNECTION: &[Metric<ConnectionStatus>] = &[
     counter("twinflow_redelivered_messages", "messages dropped by their position", |c| {
         c.repeated_positions as f64
     }),
+    gauge("twinflow_lag_messages", "messages at the upstream behind what is committed", |c| {
+        c.lag_messages.map_or(f64::NAN, |lag| lag as f64)
+    }),
+    counter("twinflow_lost_messages", "messages removed upstream before they were read", |c| {
+        c.lost_messages as f64
+    }),
     counter("twinflow_sessions", "sessions opened", |c| c.sessions as f64),
 ];
 
@@ -132,7 +138,11 @@ fn family<T>(text: &mut String, metrics: &[Metric<T>], all: &[&T], labels: impl 
         }
         put(format_args!("# HELP {name} {}\n", metric.help));
         for one in all {
-            put(format_args!("{name}{suffix}{} {}\n", labels(one), (metric.value)(one)));
+            // What nobody knows is not there.
+            let value = Some((metric.value)(one)).filter(|value| !value.is_nan());
+            if let Some(value) = value {
+                put(format_args!("{name}{suffix}{} {value}\n", labels(one)));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use twinflow_connectors::message::model_name_error;
 
 use super::{
     error::ConfigError,
-    kinds::{ConfiguredConnector, ConnectorKinds},
+    kinds::{ConfiguredConnector, ConnectorKinds, properties},
     later,
     model::split,
     node::Node,
@@ -15,21 +15,8 @@ use super::{
 use crate::connections::ConnectionSettings;
 
 /// Keys that every connection has; no connector's own settings may use one.
-pub(crate) const RESERVED: [&str; 13] = [
-    "type",
-    "enabled",
-    "drain_timeout_ms",
-    "reconnect_backoff_ms",
-    "reconnect_backoff_max_ms",
-    "connections",
-    "decoder",
-    "dedupe",
-    "feedback",
-    "feedback_expiry_secs",
-    "model",
-    "tls",
-    "twin_id",
-];
+pub(crate) const RESERVED: [&str; 5] =
+    ["type", "enabled", "drain_timeout_ms", "reconnect_backoff_ms", "reconnect_backoff_max_ms"];
 
 /// What the user writes under `[connections.NAME]`, whatever its type.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +108,10 @@ pub(crate) fn read(
     }
     let kind = kinds.of_table(node)?;
     let (reserved, own) = split(node, &RESERVED);
-    later::refuse(reserved.as_table().expect("split gives tables"), later::CONNECTION)?;
+    // Keys of one meaning in all connectors, where a connector has them.
+    let mut lacking = own.as_table().cloned().unwrap_or_default();
+    lacking.retain(|key, _| !properties(kind.schema()).any(|(known, _)| known == key));
+    later::refuse(&lacking, later::CONNECTION)?;
     let options = super::checked::<WrittenConnection, ConnectionOptions>(&reserved)?;
     let connector = kind.read(&own)?;
     Ok(ConnectionConfig { name: name.to_owned(), kind: kind.name(), options, connector })

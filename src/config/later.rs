@@ -8,20 +8,23 @@ pub(super) const SERVER: &[(&str, &str)] = &[
     ("keys_file", "this version checks no keys yet; remove the key and listen on loopback"),
 ];
 
-/// Keys that every connection will have.
+/// Keys of one meaning in all connectors, for a connector that lacks one.
 pub(super) const CONNECTION: &[(&str, &str)] = &[
-    ("connections", "this version runs every connection once; remove the key"),
-    ("decoder", "this version cannot choose a decoder yet; remove the key"),
-    ("dedupe", "this version sets no dedupe by key yet; remove the key"),
-    ("feedback", "this version cannot choose a feedback channel yet; remove the key"),
-    ("feedback_expiry_secs", "this version cannot set it yet; remove the key"),
-    ("model", "this version has no model for a whole connection yet; remove the key"),
-    ("tls", "this version speaks no TLS yet; remove the key"),
-    ("twin_id", "this version has no rule for twin ids by key yet; remove the key"),
+    ("connections", "this connector runs every connection once; remove the key"),
+    ("decoder", "this connector cannot choose a decoder yet; remove the key"),
+    ("dedupe", "this connector sets no dedupe by key yet; remove the key"),
+    ("feedback", "this connector cannot choose a feedback channel yet; remove the key"),
+    ("feedback_expiry_secs", "this connector cannot set it yet; remove the key"),
+    ("model", "this connector has no model for a whole connection yet; remove the key"),
+    ("tls", "this connector speaks no TLS yet; remove the key"),
+    ("twin_id", "this connector has no rule for twin ids by key yet; remove the key"),
 ];
 
+/// Connectors that a build may be without.
+pub(super) const OPTIONAL: &[&str] = &["kafka"];
+
 /// Connectors that are known by name and not built yet.
-pub(super) const CONNECTORS: &[&str] = &["aws-iot", "azure-iot-hub", "event-hubs", "kafka", "mqtt"];
+pub(super) const CONNECTORS: &[&str] = &["aws-iot", "azure-iot-hub", "event-hubs", "mqtt"];
 
 /// An error for the first key that comes later.
 pub(super) fn refuse(table: &Table, later: &[(&str, &str)]) -> Result<(), ConfigError> {

@@ -1,6 +1,7 @@
 //! The file as a whole: what is read, what is refused and in which words.
 
 mod good;
+#[cfg(feature = "kafka")]
 mod page;
 mod wrong;
 

@@ -89,7 +89,11 @@ impl Session {
                 continue;
             }
             let wait = backoff.next(self.health.now().0);
-            self.report(ConnectionState::Degraded, &error);
+            let state = match self.slot.report.is_unreached() {
+                true => ConnectionState::Connecting,
+                false => ConnectionState::Degraded,
+            };
+            self.report(state, &error);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = self.wanted.changed() => {}

@@ -1,11 +1,14 @@
 //! Where a connection is, and why (behaviour.md 2).
 
-use std::sync::{Arc, Mutex, atomic::Ordering};
+use std::{
+    ops::Add,
+    sync::{Arc, Mutex, atomic::Ordering},
+};
 
 use serde::Serialize;
 use twinflow_connectors::{
     ConnectorAbout, ConnectorInfo, Guarantee,
-    link::Slot,
+    link::{Condition, Slot},
     message::{Clock, Timestamp},
 };
 
@@ -23,7 +26,9 @@ pub enum ConnectionState {
     Draining,
     /// It is not started.
     Disabled,
-    /// It lost its upstream and tries again.
+    /// It has not reached its upstream yet.
+    Connecting,
+    /// It lost its upstream, or a part of what it should do, and tries again.
     Degraded,
     /// A person has to change something.
     Failed,
@@ -113,8 +118,32 @@ pub struct ConnectionStatus {
     pub feedback_confirmed: u64,
     /// Messages dropped because their position had been taken.
     pub repeated_positions: u64,
+    /// Messages at the upstream behind what is acknowledged, where the upstream says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_messages: Option<u64>,
+    /// Messages that the upstream had removed before they were read.
+    pub lost_messages: u64,
+    /// What a person should know although the connection goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Sessions opened.
     pub sessions: u64,
+}
+
+/// While a session runs, its connector knows best.
+fn with_report(
+    (state, since, error): (ConnectionState, Timestamp, Option<String>),
+    slot: &Slot,
+) -> (ConnectionState, Timestamp, Option<String>) {
+    match (state, slot.report.condition()) {
+        (ConnectionState::Running, Condition::Connecting(why)) => {
+            (ConnectionState::Connecting, since, Some(why))
+        }
+        (ConnectionState::Running, Condition::Degraded(why)) => {
+            (ConnectionState::Degraded, since, Some(why))
+        }
+        _ => (state, since, error),
+    }
 }
 
 /// Gathers the status of a connection from its slots.
@@ -126,7 +155,8 @@ pub(super) fn status(
     health: &[Arc<Health>],
     now: Timestamp,
 ) -> ConnectionStatus {
-    let states: Vec<_> = health.iter().map(|health| health.get()).collect();
+    let states = health.iter().zip(slots).map(|(health, slot)| with_report(health.get(), slot));
+    let states: Vec<_> = states.collect();
     let (state, since, error) = states.into_iter().max_by_key(|(state, ..)| *state).unwrap_or((
         ConnectionState::Disabled,
         now,
@@ -158,6 +188,9 @@ pub(super) fn status(
         feedback_unconfirmed: sum(&|slot| slot.unconfirmed() as u64),
         feedback_confirmed: sum(&|slot| load(&slot.statistics.feedback_confirmed)),
         repeated_positions: sum(&|slot| load(&slot.statistics.repeated_positions)),
+        lag_messages: slots.iter().filter_map(|slot| slot.report.lag_messages()).reduce(u64::add),
+        lost_messages: sum(&|slot| slot.report.lost_messages()),
+        note: slots.iter().find_map(|slot| slot.report.note()),
         sessions: sum(&|slot| load(&slot.statistics.sessions)),
     }
 }

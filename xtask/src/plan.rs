@@ -7,6 +7,9 @@
 use crate::step::{Action, Step};
 use crate::{cargo, deny, tidy};
 
+/// The features that tests, lints and pages are made with: everything that releases have.
+const FULL: &str = "twinflow/full";
+
 /// What reads the sources and compiles nothing.
 const READING: &[Step] = &[
     Step::cargo("format", &["fmt", "--all", "--check"]),
@@ -14,8 +17,10 @@ const READING: &[Step] = &[
     Step::function("deny", deny::run),
 ];
 
-const LINTS: &[Step] =
-    &[Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])];
+const LINTS: &[Step] = &[Step::cargo(
+    "clippy",
+    &["clippy", "--workspace", "--all-targets", "--features", FULL, "--", "-D", "warnings"],
+)];
 
 /// Each feature alone: a feature only adds, so nothing may need one it does not name.
 const FEATURES: &[Step] = &[
@@ -25,10 +30,18 @@ const FEATURES: &[Step] = &[
         "features: connectors, rest",
         &["check", "-p", "twinflow-connectors", "--features", "rest"],
     ),
+    Step::cargo(
+        "features: connectors, kafka",
+        &["check", "-p", "twinflow-connectors", "--features", "kafka"],
+    ),
     Step::cargo("features: twinflow, none", &["check", "-p", "twinflow", "--no-default-features"]),
     Step::cargo(
         "features: twinflow, rest",
         &["check", "-p", "twinflow", "--no-default-features", "--features", "rest"],
+    ),
+    Step::cargo(
+        "features: twinflow, kafka",
+        &["check", "-p", "twinflow", "--no-default-features", "--features", "kafka"],
     ),
     Step::cargo(
         "features: twinflow, local-log",
@@ -46,7 +59,7 @@ const UNIT_TESTS: &[Step] = &[Step::cargo("unit tests", &["test", "--workspace",
 /// Rung 3 of the test ladder.
 const API_TESTS: &[Step] = &[Step::cargo("API tests", &["test", "--workspace", "--test", "it"])];
 
-const ALL_TESTS: &[Step] = &[Step::cargo("tests", &["test", "--workspace"])];
+const ALL_TESTS: &[Step] = &[Step::cargo("tests", &["test", "--workspace", "--features", FULL])];
 
 /// Tests that say something only when they are optimised. Name each one, since everything listed
 /// here is built a second time:
@@ -56,7 +69,10 @@ const RELEASE_TESTS: &[Step] = &[];
 /// The pages of this workspace; a broken link is an error.
 pub(crate) const DOCS: &[Step] = &[Step {
     name: "docs",
-    action: Action::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    action: Action::Cargo(
+        &["doc", "--workspace", "--no-deps", "--features", FULL],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    ),
 }];
 
 /// Everything that CI runs.

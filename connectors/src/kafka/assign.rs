@@ -161,7 +161,14 @@ impl Finder<'_> {
                  were removed there before they were read",
                 low - 1
             );
-            tracing::error!(topic, partition, from = next, to = low - 1, "records are lost: the topic's retention is shorter than the time that twinflow was away");
+            let to = low - 1;
+            tracing::error!(
+                topic,
+                partition,
+                from = next,
+                to,
+                "records were removed before they were read: retention is shorter than we were away"
+            );
             self.reporter.lost(lost.cast_unsigned(), note);
         }
         Ok(next.max(low))

@@ -187,7 +187,8 @@ impl Outlet {
     }
 
     fn open(&mut self) -> Result<(), ConnectorError> {
-        let Some(settings) = self.plan.settings.feedback.as_ref().filter(|_| self.producer.is_none())
+        let Some(settings) =
+            self.plan.settings.feedback.as_ref().filter(|_| self.producer.is_none())
         else {
             return Ok(());
         };

@@ -15,11 +15,7 @@ use super::{
     record::Reader,
     trouble::{of_topic, retryable},
 };
-use crate::{
-    error::ConnectorError,
-    link::Delivery,
-    message::PartitionRef,
-};
+use crate::{error::ConnectorError, link::Delivery, message::PartitionRef};
 
 /// Records of one partition in a row before the next one gets its turn.
 const RUN_MAX: usize = 1024;
@@ -163,11 +159,7 @@ impl Partitions {
         false
     }
 
-    fn drain_one(
-        &mut self,
-        delivery: &mut Delivery<'_>,
-        at: usize,
-    ) -> Result<Run, ConnectorError> {
+    fn drain_one(&mut self, delivery: &mut Delivery<'_>, at: usize) -> Result<Run, ConnectorError> {
         let Self { plan, all, reader, held, .. } = self;
         let partition = &mut all[at];
         let (topic, dedupe) = (&plan.topics[partition.topic], plan.dedupe.as_ref());

@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::{
     options,
     pointer::Pointer,
-    settings::{
-        KafkaDedupe, KafkaFeedback, KafkaIdPlace, KafkaSettings, KafkaStart, KafkaTwinId,
-    },
+    settings::{KafkaDedupe, KafkaFeedback, KafkaIdPlace, KafkaSettings, KafkaStart, KafkaTwinId},
 };
 use crate::{
     error::{ConnectorError, ErrorKind},
@@ -51,7 +49,8 @@ impl Plan {
             ));
         }
         if let Some(wrong) = settings.brokers.iter().find(|broker| !is_address(broker)) {
-            let text = format!("use `brokers`: \"{wrong}\" is no host and port like \"kafka:9092\"");
+            let text =
+                format!("use `brokers`: \"{wrong}\" is no host and port like \"kafka:9092\"");
             return Err(misconfigured(text));
         }
         if settings.group.is_empty() {

@@ -3,11 +3,7 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use rdkafka::{
-    config::FromClientConfigAndContext,
-    consumer::BaseConsumer,
-    error::KafkaError,
-};
+use rdkafka::{config::FromClientConfigAndContext, consumer::BaseConsumer, error::KafkaError};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{

@@ -32,6 +32,8 @@ pub(super) struct Trouble {
     tls: BTreeMap<String, u32>,
     /// The newest reason why a broker could not be reached.
     last: Option<String>,
+    /// Whether a broker has answered in this session.
+    answered: bool,
 }
 
 /// What an error that concerns the whole client means.
@@ -66,7 +68,7 @@ impl Trouble {
 
     /// A broker answered: what was counted has mended.
     pub(super) fn answered(&mut self) {
-        *self = Self::default();
+        *self = Self { answered: true, ..Self::default() };
     }
 
     /// Whether log-ins are being refused, so that a session should wait for the verdict.
@@ -77,7 +79,7 @@ impl Trouble {
     /// No broker can be reached.
     pub(super) fn unreachable(&self, settings: &KafkaSettings, else_: &str) -> ConnectorError {
         let brokers = settings.brokers.join(", ");
-        let hint = match settings.tls.is_some() {
+        let hint = match settings.tls.is_some() || self.answered {
             false => " (if that port speaks TLS, the connection needs `tls = {}`)",
             true => "",
         };
@@ -123,7 +125,11 @@ pub(super) fn retryable(doing: impl Into<String>) -> ConnectorError {
 
 /// What an error of one topic or partition means for the session; `None`: it goes on, and the
 /// text is shown meanwhile.
-pub(super) fn of_topic(topic: &str, partition: Option<i32>, error: &KafkaError) -> Option<ConnectorError> {
+pub(super) fn of_topic(
+    topic: &str,
+    partition: Option<i32>,
+    error: &KafkaError,
+) -> Option<ConnectorError> {
     let place = match partition {
         Some(partition) => format!("partition {partition} of topic \"{topic}\""),
         None => format!("topic \"{topic}\""),
@@ -135,7 +141,8 @@ pub(super) fn of_topic(topic: &str, partition: Option<i32>, error: &KafkaError) 
     let said = Said(error.to_string());
     match error.rdkafka_error_code()? {
         Code::TopicAuthorizationFailed => {
-            let doing = format!("read {place}: the user lacks the right to read it (READ, DESCRIBE)");
+            let doing =
+                format!("read {place}: the user lacks the right to read it (READ, DESCRIBE)");
             Some(ConnectorError::new(ErrorKind::Rejected, doing).because(said))
         }
         // The positions are compared with the log at the start of a session.
@@ -184,8 +191,7 @@ mod tests {
 
     #[test]
     fn equal_tls_errors_are_final_and_an_unreachable_broker_is_not() {
-        let settings =
-            KafkaSettings { tls: Some(KafkaTls::default()), ..KafkaSettings::default() };
+        let settings = KafkaSettings { tls: Some(KafkaTls::default()), ..KafkaSettings::default() };
         let mut trouble = Trouble::default();
         for after in 0..2 {
             let reason = format!("ssl://a:1/1: certificate verify failed (after {after}ms)");

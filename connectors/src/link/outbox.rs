@@ -243,7 +243,10 @@ mod tests {
             told.extend(outbox.entry(ticket).map(|entry| entry.id.index));
         }
         assert_eq!(told, [0, 2]);
-        assert!(outbox.has_passed(mark), "an acknowledgement never waits for a ticket that is gone");
+        assert!(
+            outbox.has_passed(mark),
+            "an acknowledgement never waits for a ticket that is gone"
+        );
         assert_eq!(outbox.given_up.len(), 1);
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::Slot;
@@ -23,7 +23,9 @@ pub enum Condition {
 #[derive(Debug)]
 pub struct UpstreamReport {
     condition: Mutex<Condition>,
-    reached: AtomicU64,
+    /// Whether any session was connecting, and whether any got further.
+    connecting: AtomicBool,
+    reached: AtomicBool,
     lag: AtomicU64,
     lost: AtomicU64,
     note: Mutex<Option<String>>,
@@ -36,7 +38,8 @@ impl Default for UpstreamReport {
     fn default() -> Self {
         Self {
             condition: Mutex::default(),
-            reached: AtomicU64::new(0),
+            connecting: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
             lag: AtomicU64::new(UNKNOWN),
             lost: AtomicU64::new(0),
             note: Mutex::default(),
@@ -50,9 +53,9 @@ impl UpstreamReport {
         self.condition.lock().expect("only set and read").clone()
     }
 
-    /// Whether the upstream was reached by any session that reports.
-    pub fn was_reached(&self) -> bool {
-        self.reached.load(Ordering::Relaxed) > 0
+    /// Whether sessions have reported, and none of them has reached its upstream yet.
+    pub fn is_unreached(&self) -> bool {
+        self.connecting.load(Ordering::Relaxed) && !self.reached.load(Ordering::Relaxed)
     }
 
     /// Messages at the upstream behind what is acknowledged; `None` where nobody knows.
@@ -84,9 +87,11 @@ impl Reporter {
     /// Says where the session is; gives what was said before.
     pub fn condition(&self, condition: Condition) -> Condition {
         let report = &self.0.report;
-        if condition == Condition::Running {
-            report.reached.fetch_add(1, Ordering::Relaxed);
-        }
+        let stage = match &condition {
+            Condition::Connecting(_) => &report.connecting,
+            Condition::Running | Condition::Degraded(_) => &report.reached,
+        };
+        stage.store(true, Ordering::Relaxed);
         std::mem::replace(&mut *report.condition.lock().expect("only set and read"), condition)
     }
 

@@ -85,8 +85,7 @@ impl Upstream for Broker {
     }
 
     async fn next_feedback(&mut self) -> ReceivedFeedback {
-        let arrivals =
-            self.arrivals.get_or_insert_with(|| self.far.reader(&self.feedback, 1));
+        let arrivals = self.arrivals.get_or_insert_with(|| self.far.reader(&self.feedback, 1));
         let record = arrivals.next().await;
         ReceivedFeedback {
             twin: String::from_utf8(rdkafka::Message::key(&record).unwrap().to_vec()).unwrap(),

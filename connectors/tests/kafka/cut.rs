@@ -41,7 +41,9 @@ impl Proxy {
                 }
                 drop(listener);
                 while !*wanted.borrow_and_update() {
-                    if wanted.changed().await.is_err() { return; }
+                    if wanted.changed().await.is_err() {
+                        return;
+                    }
                 }
             }
         });

@@ -21,7 +21,7 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// A name that no other test has.
 pub(crate) fn name(what: &str) -> String {
-    format!("{what}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
+    format!("{what}-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The world outside: writes and reads what the connector does not.
@@ -76,9 +76,10 @@ impl Far {
         record.partition = partition;
         if !headers.is_empty() {
             let all = OwnedHeaders::new();
-            record.headers = Some(headers.iter().fold(all, |all, (key, value)| {
-                all.insert(Header { key, value: Some(*value) })
-            }));
+            record.headers =
+                Some(headers.iter().fold(all, |all, (key, value)| {
+                    all.insert(Header { key, value: Some(*value) })
+                }));
         }
         self.writer.send(record).map_err(|(error, _)| error).unwrap();
     }

@@ -114,10 +114,14 @@ impl ConnectorKinds {
         }
     }
 
-    /// The error for a connector that is planned and not in this version.
+    /// The error for a connector that this build lacks, or that is planned.
     fn planned(&self, node: &Node) -> Option<ConfigError> {
         let kind = node.as_table()?.get("type")?;
         let name: String = de::read(kind).ok()?;
+        if later::OPTIONAL.contains(&name.as_str()) {
+            let sentence = format!("this build has no {name}; build with --features full");
+            return Some(ConfigError::new(sentence).below("type").at(&kind.place));
+        }
         later::CONNECTORS.contains(&name.as_str()).then(|| {
             let known: Vec<_> = self.iter().map(ConnectorKind::name).collect();
             let known = known.join(", ");

@@ -1,6 +1,7 @@
 //! `docs/reference/configuration.md` is made of the settings types and of nothing else.
 //!
-//! To write it anew: `cargo test -p twinflow --lib -- --ignored writes_the_page`.
+//! It has the connectors of all features. To write it anew:
+//! `cargo test -p twinflow --features full --lib -- --ignored writes_the_page`.
 
 use std::{fmt::Write, fs, path::PathBuf};
 

@@ -106,6 +106,21 @@ fn values_that_cannot_be() {
     );
 }
 
+#[cfg(feature = "kafka")]
+const CONNECTORS: &str = "kafka, rest";
+#[cfg(not(feature = "kafka"))]
+const CONNECTORS: &str = "rest";
+
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_connector_that_the_build_lacks() {
+    check(
+        "[connections.readings]\ntype = \"kafka\"\n",
+        "twinflow.toml:3: connections.readings.type: this build has no kafka; build with \
+         --features full",
+    );
+}
+
 #[test]
 fn kinds_that_do_not_exist() {
     check(
@@ -122,14 +137,11 @@ fn kinds_that_do_not_exist() {
         "twinflow.toml:2: models.b: the key \"limit_celsius\" is missing",
     );
     check(
-        "[connections.readings]\ntype = \"kafka\"\n",
-        "twinflow.toml:3: connections.readings.type: this version has no kafka connector yet; \
-         it has rest",
-    );
-    check(
         "[connections.x]\ntype = \"carrier-pigeon\"\n",
-        "twinflow.toml:3: connections.x.type: there is no connector \"carrier-pigeon\"; \
-         connectors: rest",
+        &format!(
+            "twinflow.toml:3: connections.x.type: there is no connector \"carrier-pigeon\"; \
+             connectors: {CONNECTORS}"
+        ),
     );
     check(
         "[models.\"a b\"]\ntype = \"wind-turbine\"\n",
@@ -161,7 +173,7 @@ fn what_comes_later() {
     );
     check(
         "[connections.web]\ntype = \"rest\"\nfeedback = { topic = \"a\" }\n",
-        "twinflow.toml:4: connections.web.feedback: this version cannot choose a feedback \
+        "twinflow.toml:4: connections.web.feedback: this connector cannot choose a feedback \
          channel yet; remove the key",
     );
 }

@@ -68,14 +68,16 @@ impl Named {
 fn list(answer: &Value) -> String {
     let connections = answer.get("connections").and_then(Value::as_array);
     let rows = connections.into_iter().flatten().map(|one| {
-        let columns =
-            ["name", "type", "state", "received", "unacknowledged_deliveries", "waiting_for"];
-        let mut row: Vec<_> = columns.iter().map(|key| text(one, key)).collect();
+        let why = ["error", "note", "waiting_for"].into_iter().find(|key| one.get(key).is_some());
+        let columns = ["name", "type", "state", "received", "lag_messages"];
+        let columns = columns.into_iter().chain(["unacknowledged_deliveries"]);
+        let columns = columns.chain(why.or(Some("waiting_for")));
+        let mut row: Vec<_> = columns.map(|key| text(one, key)).collect();
         let oldest = one.get("oldest_unacknowledged_seconds").and_then(Value::as_f64);
-        row.insert(5, format!("{:.1} s", oldest.unwrap_or(0.0)));
+        row.insert(6, format!("{:.1} s", oldest.unwrap_or(0.0)));
         row
     });
-    let head = ["NAME", "TYPE", "STATE", "RECEIVED", "UNACKED", "OLDEST", "WAITS FOR"];
+    let head = ["NAME", "TYPE", "STATE", "RECEIVED", "LAG", "UNACKED", "OLDEST", "WHY"];
     table(&head, &rows.collect::<Vec<_>>())
 }
 

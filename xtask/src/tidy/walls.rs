@@ -50,6 +50,11 @@ const WALLS: &[Wall] = &[
         why: "HTTP is the business of the server and of the REST connector",
     },
     Wall {
+        crates: &["rdkafka"],
+        stands: Stands::Around(&["connectors/src/kafka*", "connectors/tests/kafka/", "benches/"]),
+        why: "a broker's client is the business of its connector",
+    },
+    Wall {
         crates: &["tokio"],
         stands: Stands::In(&["operators/"]),
         why: "a worker never runs async code",
@@ -139,6 +144,14 @@ mod tests {
         assert!(is_refused("src/metrics.rs", "use tower;"));
         assert!(!is_refused("connectors/src/rest/accept.rs", "use hyper::body::Body;"));
         assert!(!is_refused("src/server.rs", "use axum::Router;"));
+    }
+
+    #[test]
+    fn a_client_stays_in_its_connector() {
+        let text = "use rdkafka::consumer::BaseConsumer;";
+        assert!(is_refused("connectors/src/link.rs", text));
+        assert!(is_refused("src/engine.rs", text));
+        assert!(!is_refused("connectors/src/kafka/session.rs", text));
     }
 
     #[test]
