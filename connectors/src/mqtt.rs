@@ -131,9 +131,7 @@ impl Mqtt {
         match end {
             End::Stopped => Ok(()),
             End::Link(error) => Err(error),
-            End::Trouble(trouble) => {
-                Err(self.ends.error(trouble, &address, &self.plan.client_id))
-            }
+            End::Trouble(trouble) => Err(self.ends.error(trouble, &address, &self.plan.client_id)),
         }
     }
 }
@@ -178,8 +176,10 @@ impl ConfigurableConnector for Mqtt {
 
     fn from_settings(settings: MqttSettings) -> Result<Self, ConnectorError> {
         if settings.qos == 2 || settings.topics.iter().any(|topic| topic.qos == Some(2)) {
-            tracing::warn!("qos = 2 is taken as 1: messages come at least once, and with `dedupe` \
-                            each is applied once");
+            tracing::warn!(
+                "qos = 2 is taken as 1: messages come at least once, and with `dedupe` \
+                            each is applied once"
+            );
         }
         let plan = Plan::new(settings)?;
         Ok(Self { plan, ends: Ends::default(), last: None })

@@ -86,6 +86,19 @@ pub(super) struct Publication {
     pub(super) expiry_secs: Option<u32>,
 }
 
+impl Publication {
+    /// A message that says whether we are there.
+    pub(super) fn status(topic: &str, payload: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            payload: payload.as_bytes().to_vec(),
+            retain: true,
+            properties: Vec::new(),
+            expiry_secs: None,
+        }
+    }
+}
+
 /// What has to be acknowledged: nothing for quality of service 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet {

@@ -110,7 +110,7 @@ impl Acknowledgements {
 
     /// What is acknowledged now, oldest first.
     pub(super) fn up_to(&mut self, receipt: Receipt) -> impl Iterator<Item = Packet> {
-        let count = self.deliveries.up_to(receipt).map(|(_, count)| count).sum();
+        let count: usize = self.deliveries.up_to(receipt).map(|(_, count)| count).sum();
         self.order.drain(..count)
     }
 }

@@ -78,8 +78,7 @@ fn try_push(
     };
     let names = names(topic, &values);
     let properties = message.properties.iter();
-    let headers: Vec<_> =
-        properties.map(|(key, value)| (key.as_str(), value.as_bytes())).collect();
+    let headers: Vec<_> = properties.map(|(key, value)| (key.as_str(), value.as_bytes())).collect();
     Ok(delivery.push(&Message {
         model,
         twin,

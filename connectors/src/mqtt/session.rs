@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::ConnectorError,
-    link::{Condition, Delivery, Link, LinkEvent, LinkEvents, LinkIntake, Reporter},
+    link::{Condition, Delivery, Link, LinkEvent, LinkEvents, Reporter},
 };
 
 /// Messages that are worth a delivery of their own while more are coming.
@@ -276,18 +276,6 @@ impl<'p, C: Client> Session<'p, C> {
         let both = async { tokio::join!(intake, commands) };
         if timeout(GOODBYE, both).await.is_err() {
             tracing::debug!("the broker does not take our goodbye");
-        }
-    }
-}
-
-impl Publication {
-    fn status(topic: &str, payload: &str) -> Self {
-        Self {
-            topic: topic.to_owned(),
-            payload: payload.as_bytes().to_vec(),
-            retain: true,
-            properties: Vec::new(),
-            expiry_secs: None,
         }
     }
 }

@@ -154,8 +154,7 @@ impl OutTemplate {
         }
         let (mut parts, mut left) = (Vec::new(), text);
         while let Some((before, behind)) = left.split_once('{') {
-            let (name, after) =
-                behind.split_once('}').ok_or("has a brace that is not closed")?;
+            let (name, after) = behind.split_once('}').ok_or("has a brace that is not closed")?;
             check_name(name)?;
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));

@@ -24,9 +24,9 @@ pub(super) fn config(tls: &MqttTls) -> Result<Arc<ClientConfig>, ConnectorError>
         (Some(cert_file), Some(key_file)) => {
             let key = PrivateKeyDer::from_pem_file(key_file)
                 .map_err(|cause| wrong(format!("read key_file {key_file}")).because(cause))?;
-            builder.with_client_auth_cert(certificates(cert_file, "cert_file")?, key).map_err(
-                |cause| wrong(format!("use {cert_file} with {key_file}")).because(cause),
-            )?
+            builder
+                .with_client_auth_cert(certificates(cert_file, "cert_file")?, key)
+                .map_err(|cause| wrong(format!("use {cert_file} with {key_file}")).because(cause))?
         }
         _ => builder.with_no_client_auth(),
     };

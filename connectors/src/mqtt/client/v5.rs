@@ -19,7 +19,8 @@ use rumqttc::{
 };
 
 use super::{
-    Arrived, Client, ClientEvent, Filter, Options, Packet, Publication, REQUESTS_MAX, Refusal, Role,
+    Arrived, Client, ClientEvent, Filter, Options, Packet, Publication, REQUESTS_MAX, Refusal,
+    Role,
     driver::{Driver, Told},
 };
 use crate::mqtt::trouble::Trouble;
