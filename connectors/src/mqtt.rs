@@ -122,16 +122,18 @@ impl Mqtt {
         });
         let mut session = Session::new(&self.plan, client, commands, reporter, self.last);
         let end = session.run(link).await;
-        let was_up = session.up;
+        let lived = session.since.map(|since| since.elapsed());
         drop(session);
-        if was_up {
-            self.ends.connected();
+        if lived.is_some() {
             self.last = Some(Instant::now());
         }
         match end {
             End::Stopped => Ok(()),
             End::Link(error) => Err(error),
-            End::Trouble(trouble) => Err(self.ends.error(trouble, &address, &self.plan.client_id)),
+            End::Trouble(trouble) => {
+                let session = format!("\"{}\" with {address}", self.plan.client_id);
+                Err(self.ends.error(&trouble, lived, &session))
+            }
         }
     }
 }

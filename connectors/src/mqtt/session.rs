@@ -54,8 +54,8 @@ pub(super) struct Session<'p, C> {
     found: Found,
     reporter: Reporter,
     reading: bool,
-    /// Whether the subscriptions stand.
-    pub(super) up: bool,
+    /// When the broker took us in.
+    pub(super) since: Option<Instant>,
     /// When the last session that was up ended.
     last: Option<Instant>,
     /// Ticks since the broker was last heard.
@@ -80,7 +80,7 @@ impl<'p, C: Client> Session<'p, C> {
             found: Found::default(),
             reporter,
             reading: true,
-            up: false,
+            since: None,
             last,
             silent: 0,
             told_dropped: 0,
@@ -172,6 +172,7 @@ impl<'p, C: Client> Session<'p, C> {
         match event {
             ClientEvent::Arrived(message) => self.inbox.push(message),
             ClientEvent::Connected { session_present, .. } => {
+                self.since = Some(Instant::now());
                 if !session_present {
                     session_lost(&self.reporter, &self.plan.client_id, self.last);
                 }
@@ -209,7 +210,6 @@ impl<'p, C: Client> Session<'p, C> {
                 Ok(_) => {}
             }
         }
-        self.up = true;
         self.reporter.condition(Condition::Running);
         Ok(())
     }

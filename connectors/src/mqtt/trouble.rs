@@ -1,6 +1,6 @@
 //! What ends a connection, and what the engine is told of it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::error::{ConnectorError, ErrorKind};
 
@@ -9,6 +9,8 @@ use crate::error::{ConnectorError, ErrorKind};
 pub(super) enum Trouble {
     /// It cannot be reached, or was lost.
     Lost(String),
+    /// The broker closed it without a word.
+    Closed,
     /// The broker refused us, and would again.
     Refused(String),
     /// The broker refused us for the moment.
@@ -36,6 +38,7 @@ impl fmt::Display for Trouble {
             | Self::NotNow(text)
             | Self::TooLarge(text)
             | Self::Tls(text) => f.write_str(text),
+            Self::Closed => f.write_str("the broker closed the connection"),
             Self::TakenOver => f.write_str("another client with the same id took the session over"),
         }
     }
@@ -45,40 +48,48 @@ impl fmt::Display for Trouble {
 const TAKEN_OVER_MAX: u32 = 2;
 const TLS_MAX: u32 = 3;
 
+/// Many brokers do not say that a session was taken over. So many sessions in a row that were
+/// closed without a word, none of them older than this, say it for them.
+const QUICK_CLOSES_MAX: u32 = 10;
+const QUICK: Duration = Duration::from_secs(60);
+
 /// What the sessions of a connection remember of their ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ends {
     taken_over: u32,
+    quick_closes: u32,
     tls: u32,
 }
 
 impl Ends {
-    /// A session is up: certificates are right.
-    pub(super) fn connected(&mut self) {
-        self.tls = 0;
-    }
-
-    /// The error of a session that ended with `trouble` while `doing` something with `broker`.
-    pub(super) fn error(&mut self, trouble: Trouble, broker: &str, client: &str) -> ConnectorError {
-        self.taken_over = if trouble == Trouble::TakenOver { self.taken_over + 1 } else { 0 };
-        if matches!(trouble, Trouble::Tls(_)) {
-            self.tls += 1;
-        }
-        let retry = match &trouble {
+    /// The error of a session that ended with `trouble`; `lived` is for how long it was connected,
+    /// if it was at all.
+    pub(super) fn error(
+        &mut self,
+        trouble: &Trouble,
+        lived: Option<Duration>,
+        session: &str,
+    ) -> ConnectorError {
+        let count = |counter: u32, counts: bool| if counts { counter + 1 } else { 0 };
+        let quick = lived.is_some_and(|lived| lived < QUICK) && *trouble == Trouble::Closed;
+        self.taken_over = count(self.taken_over, *trouble == Trouble::TakenOver);
+        self.quick_closes = count(self.quick_closes, quick);
+        self.tls = count(self.tls, matches!(trouble, Trouble::Tls(_)));
+        let taken_over = self.taken_over >= TAKEN_OVER_MAX || self.quick_closes >= QUICK_CLOSES_MAX;
+        let retry = match trouble {
             Trouble::Lost(_) | Trouble::NotNow(_) => true,
             Trouble::Refused(_) | Trouble::TooLarge(_) => false,
-            Trouble::TakenOver => self.taken_over < TAKEN_OVER_MAX,
+            Trouble::TakenOver | Trouble::Closed => !taken_over,
             Trouble::Tls(_) => self.tls < TLS_MAX,
         };
-        let doing = if trouble == Trouble::TakenOver && !retry {
-            format!(
-                "keep the session \"{client}\" with {broker}: another client uses the same \
-                 `client_id`, and the two throw each other out; give each its own"
-            )
-        } else {
-            format!("keep the session \"{client}\" with {broker}: {trouble}")
-        };
         let kind = if retry { ErrorKind::Unreachable } else { ErrorKind::Rejected };
+        let mut doing = format!("keep the session {session}: {trouble}");
+        if taken_over {
+            doing.push_str(
+                ", again and again: another client uses the same `client_id`, and the two throw \
+                 each other out; give each its own",
+            );
+        }
         ConnectorError::new(kind, doing)
     }
 }
@@ -90,23 +101,37 @@ mod tests {
     #[test]
     fn a_session_taken_over_twice_is_not_tried_again() {
         let mut ends = Ends::default();
-        assert!(ends.error(Trouble::TakenOver, "b", "c").is_retryable());
-        assert!(ends.error(Trouble::gone(), "b", "c").is_retryable());
-        assert!(ends.error(Trouble::TakenOver, "b", "c").is_retryable());
-        let error = ends.error(Trouble::TakenOver, "b", "plant");
+        let mut end = |trouble| ends.error(&trouble, Some(Duration::ZERO), "\"plant\"");
+        assert!(end(Trouble::TakenOver).is_retryable());
+        assert!(end(Trouble::gone()).is_retryable());
+        assert!(end(Trouble::TakenOver).is_retryable());
+        let error = end(Trouble::TakenOver);
         assert!(!error.is_retryable());
         assert!(error.to_string().contains("another client uses the same `client_id`"), "{error}");
         assert!(error.to_string().contains("\"plant\""), "{error}");
     }
 
     #[test]
+    fn closed_at_once_ten_times_is_the_same_without_a_word() {
+        let mut ends = Ends::default();
+        let mut end = |lived| ends.error(&Trouble::Closed, lived, "s").is_retryable();
+        let quick = Some(Duration::from_secs(1));
+        assert!((0..9).all(|_| end(quick)));
+        assert!(end(Some(QUICK)), "this one lived");
+        assert!((0..9).all(|_| end(quick)));
+        assert!(end(None), "this one was not let in: the broker is away");
+        assert!((0..9).all(|_| end(quick)));
+        assert!(!end(quick));
+    }
+
+    #[test]
     fn certificates_get_three_tries() {
         let mut ends = Ends::default();
-        let trouble = || Trouble::Tls("unknown issuer".into());
-        assert!(ends.error(trouble(), "b", "c").is_retryable());
-        assert!(ends.error(trouble(), "b", "c").is_retryable());
-        assert!(!ends.error(trouble(), "b", "c").is_retryable());
-        ends.connected();
-        assert!(ends.error(trouble(), "b", "c").is_retryable());
+        let tls = || Trouble::Tls("unknown issuer".into());
+        let mut end = |trouble| ends.error(&trouble, None, "s").is_retryable();
+        assert!(end(tls()) && end(tls()));
+        assert!(!end(tls()));
+        assert!(end(Trouble::gone()));
+        assert!(end(tls()));
     }
 }

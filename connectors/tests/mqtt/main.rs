@@ -3,7 +3,11 @@
 #![cfg(all(feature = "mqtt", feature = "testing"))]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cuts;
+mod held;
+mod messages;
 mod mosquitto;
 mod outside;
 mod relay;
 mod suite;
+mod wrong;

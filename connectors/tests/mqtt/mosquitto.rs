@@ -34,15 +34,12 @@ impl Mosquitto {
             .output()
             .expect(HOW);
         assert!(made.status.success(), "{made:?}");
-        fs::create_dir(folder.path().join("store")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {users}\n\
-             max_inflight_messages {window}\nmax_queued_messages 0\npersistence true\n\
-             persistence_location {store}/\nautosave_interval 1\nautosave_on_changes true\n\
+             max_inflight_messages {window}\nmax_queued_messages 0\npersistence false\n\
              set_tcp_nodelay true\n",
             users = users.display(),
-            store = folder.path().join("store").display(),
         );
         fs::write(folder.path().join("m.conf"), text).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -59,7 +56,7 @@ impl Mosquitto {
 
 fn spawn(settings: &std::path::Path, address: SocketAddr) -> Child {
     let log = fs::File::create(settings.with_extension("log")).unwrap();
-    let child = Command::new("mosquitto")
+    let mut child = Command::new("mosquitto")
         .arg("-c")
         .arg(settings)
         .stdin(Stdio::null())
@@ -73,6 +70,8 @@ fn spawn(settings: &std::path::Path, address: SocketAddr) -> Child {
         }
         sleep(Duration::from_millis(10));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("Mosquitto does not listen on {address}");
 }
 

@@ -15,6 +15,7 @@ use crate::mosquitto::{PASSWORD, USER};
 
 /// A client of one's own, straight to the broker.
 pub(crate) struct Outside {
+    broker: SocketAddr,
     requests: AsyncClient,
     confirmed: mpsc::Receiver<()>,
     arrived: mpsc::Receiver<Publish>,
@@ -55,7 +56,7 @@ impl Outside {
                 }
             }
         });
-        Self { requests, confirmed, arrived, task }
+        Self { broker, requests, confirmed, arrived, task }
     }
 
     /// Publishes and waits until the broker has everything.
@@ -108,5 +109,25 @@ async fn wait_for(events: &mut EventLoop, wanted: impl Fn(&Packet) -> bool) {
         {
             return;
         }
+    }
+}
+
+impl Outside {
+    /// A second client of the same id; it stays until the first one is gone.
+    pub(crate) async fn take_over(&self, id: &str) {
+        make_session(self.broker, id, "nothing").await;
+    }
+
+    /// Makes the broker forget the session of a client.
+    pub(crate) async fn forget(&self, id: &str) {
+        let (requests, mut events) = AsyncClient::new(options(id, self.broker), 10);
+        wait_for(&mut events, |packet| matches!(packet, Packet::ConnAck(_))).await;
+        requests.disconnect().await.unwrap();
+        while events.poll().await.is_ok() {}
+    }
+
+    /// Adds a subscription to the session of a client that is not there.
+    pub(crate) async fn subscribe_as(&self, id: &str, filter: &str) {
+        make_session(self.broker, id, filter).await;
     }
 }

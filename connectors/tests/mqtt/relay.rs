@@ -23,6 +23,8 @@ use tokio::{
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
+const SUBACK: u8 = 9;
+const DISCONNECT: u8 = 14;
 
 /// What the relay does with the next packet from the broker to the intake client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,10 +39,11 @@ pub(crate) enum Trick {
 
 #[derive(Default)]
 struct State {
-    /// Packet ids that the intake client acknowledged, in order.
-    acknowledged: Vec<u16>,
+    /// Messages that the intake client acknowledged.
+    acknowledged: u64,
     /// Messages that passed to the intake client.
     passed: u64,
+    subscribed: u64,
     connects: u64,
     disconnects: u64,
     delay: Duration,
@@ -92,17 +95,17 @@ impl Relay {
 
     /// How many acknowledgements the intake client sent.
     pub(crate) fn acknowledged(&self) -> u64 {
-        self.state().acknowledged.len() as u64
-    }
-
-    /// The packet ids of these acknowledgements.
-    pub(crate) fn acknowledged_ids(&self) -> Vec<u16> {
-        self.state().acknowledged.clone()
+        self.state().acknowledged
     }
 
     /// How many messages passed to the intake client.
     pub(crate) fn passed(&self) -> u64 {
         self.state().passed
+    }
+
+    /// How often the intake client got its subscriptions.
+    pub(crate) fn subscribed(&self) -> u64 {
+        self.state().subscribed
     }
 
     /// How often the intake client connected, and how often it said goodbye.
@@ -166,7 +169,7 @@ struct Way {
 
 impl Way {
     async fn pass(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-        let mut held = Vec::new();
+        let mut held = Vec::with_capacity(64 << 10);
         let mut frozen = self.shared.frozen.subscribe();
         loop {
             let mut out = Vec::new();
@@ -185,12 +188,15 @@ impl Way {
             }
             let delay = self.shared.state.lock().unwrap().delay;
             if !out.is_empty() {
-                sleep(delay).await;
+                if !delay.is_zero() {
+                    sleep(delay).await;
+                }
                 frozen.wait_for(|frozen| !frozen).await.unwrap();
                 if to.write_all(&out).await.is_err() {
                     return;
                 }
             }
+            held.reserve(16 << 10);
             match from.read_buf(&mut held).await {
                 Ok(count) if count > 0 => {}
                 _ => return,
@@ -208,13 +214,12 @@ impl Way {
         }
         let is_intake = self.is_intake.load(Ordering::Relaxed);
         match (self.up, kind) {
-            (true, PUBACK) if is_intake => {
-                state.acknowledged.push(u16::from_be_bytes([packet[2], packet[3]]));
-            }
-            (true, 14) if is_intake => state.disconnects += 1,
+            (true, PUBACK) if is_intake => state.acknowledged += 1,
+            (true, DISCONNECT) if is_intake => state.disconnects += 1,
             (false, PUBACK) if !is_intake && self.shared.withholds.load(Ordering::Relaxed) => {
                 return Look::Keep;
             }
+            (false, SUBACK) if is_intake => state.subscribed += 1,
             (false, PUBLISH) if is_intake => match std::mem::take(&mut state.trick) {
                 Trick::None => state.passed += 1,
                 Trick::CutInMessage => return Look::Cut,

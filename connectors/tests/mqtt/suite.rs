@@ -55,6 +55,16 @@ impl Plant {
         plant
     }
 
+    /// Waits until the connector has subscribed so many times.
+    pub(crate) async fn until_subscribed(&self, count: u64) {
+        let patience = tokio::time::timeout(self.patience(), async {
+            while self.relay.subscribed() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        patience.await.expect("the connector subscribes");
+    }
+
     async fn at(broker: SocketAddr, protocol: MqttProtocol) -> Self {
         let relay = Relay::start(broker).await;
         let settings = settings(protocol, relay.port);

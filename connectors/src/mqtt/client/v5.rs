@@ -196,6 +196,7 @@ fn trouble(error: ConnectionError) -> Trouble {
             super::io_trouble(&error)
         }
         ConnectionError::Tls(error) => super::tls_trouble(error),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => Trouble::Closed,
         // Its text would show a packet.
         ConnectionError::NotConnAck(_) => {
             Trouble::Lost("the broker's first packet is no CONNACK".into())
