@@ -3,6 +3,7 @@
 #![cfg(all(feature = "mqtt", feature = "testing"))]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod artemis;
 mod cuts;
 mod held;
 mod messages;
@@ -10,4 +11,5 @@ mod mosquitto;
 mod outside;
 mod relay;
 mod suite;
+mod tls;
 mod wrong;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -47,6 +47,25 @@ impl Mosquitto {
         Self { child, folder, address }
     }
 
+    /// A broker that wants a client's certificate on a second port, with what is in `folder`.
+    pub(crate) fn start_tls(certificates: &Path) -> (Self, u16) {
+        let folder = tempfile::tempdir().unwrap();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (plain, tls) = (free(), free());
+        let [plain, tls] = [plain, tls].map(|free| free.local_addr().unwrap().port());
+        let at = certificates.display();
+        let text = format!(
+            "user root\nper_listener_settings true\nlistener {plain} 127.0.0.1\n\
+             allow_anonymous true\nlistener {tls} 127.0.0.1\ncafile {at}/ca.pem\n\
+             certfile {at}/server.pem\nkeyfile {at}/server.key\nrequire_certificate true\n\
+             use_identity_as_username true\n"
+        );
+        fs::write(folder.path().join("m.conf"), text).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], plain));
+        let child = spawn(&folder.path().join("m.conf"), address);
+        (Self { child, folder, address }, tls)
+    }
+
     pub(crate) fn password_file(&self) -> PathBuf {
         let path = self.folder.path().join("password");
         fs::write(&path, format!("{PASSWORD}\n")).unwrap();
@@ -54,7 +73,7 @@ impl Mosquitto {
     }
 }
 
-fn spawn(settings: &std::path::Path, address: SocketAddr) -> Child {
+fn spawn(settings: &Path, address: SocketAddr) -> Child {
     let log = fs::File::create(settings.with_extension("log")).unwrap();
     let mut child = Command::new("mosquitto")
         .arg("-c")

@@ -120,14 +120,19 @@ impl Outside {
 
     /// Makes the broker forget the session of a client.
     pub(crate) async fn forget(&self, id: &str) {
-        let (requests, mut events) = AsyncClient::new(options(id, self.broker), 10);
-        wait_for(&mut events, |packet| matches!(packet, Packet::ConnAck(_))).await;
-        requests.disconnect().await.unwrap();
-        while events.poll().await.is_ok() {}
+        forget(self.broker, id).await;
     }
 
     /// Adds a subscription to the session of a client that is not there.
     pub(crate) async fn subscribe_as(&self, id: &str, filter: &str) {
         make_session(self.broker, id, filter).await;
     }
+}
+
+/// Makes a broker forget the session of a client that is not there.
+pub(crate) async fn forget(broker: SocketAddr, id: &str) {
+    let (requests, mut events) = AsyncClient::new(options(id, broker), 10);
+    wait_for(&mut events, |packet| matches!(packet, Packet::ConnAck(_))).await;
+    requests.disconnect().await.unwrap();
+    while events.poll().await.is_ok() {}
 }

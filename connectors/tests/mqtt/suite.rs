@@ -1,6 +1,6 @@
 //! The conformance suite, against real brokers, through the relay.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use twinflow_connectors::{
     ConfigurableConnector,
@@ -9,13 +9,20 @@ use twinflow_connectors::{
 };
 
 use crate::{
+    artemis::Artemis,
     mosquitto::{Mosquitto, PASSWORD, USER},
-    outside::{Outside, make_session},
+    outside::{Outside, forget, make_session},
     relay::Relay,
 };
 
+/// Kept while its test runs.
+enum Broker {
+    Mosquitto(#[expect(dead_code, reason = "dropped with the test")] Mosquitto),
+    Artemis(#[expect(dead_code, reason = "dropped with the last test")] Arc<Artemis>),
+}
+
 pub(crate) struct Plant {
-    _broker: Option<Mosquitto>,
+    _broker: Option<Broker>,
     pub(crate) relay: Relay,
     pub(crate) outside: Outside,
     pub(crate) settings: MqttSettings,
@@ -51,7 +58,14 @@ impl Plant {
         plant.settings.username = Some(USER.into());
         plant.settings.password_file = Some(password_file.display().to_string());
         plant.wrong_password = Some(wrong);
-        plant._broker = Some(broker);
+        plant._broker = Some(Broker::Mosquitto(broker));
+        plant
+    }
+
+    /// One broker for all checks of a test: it takes seconds to start, so each has its own client.
+    async fn artemis(protocol: MqttProtocol, broker: &Arc<Artemis>) -> Self {
+        let mut plant = Self::at(broker.address, protocol).await;
+        plant._broker = Some(Broker::Artemis(Arc::clone(broker)));
         plant
     }
 
@@ -68,6 +82,7 @@ impl Plant {
     async fn at(broker: SocketAddr, protocol: MqttProtocol) -> Self {
         let relay = Relay::start(broker).await;
         let settings = settings(protocol, relay.port);
+        forget(broker, &settings.client_id).await;
         make_session(broker, &settings.client_id, "plant/+/+/telemetry").await;
         let outside = Outside::connect(broker, "plant/+/+/command").await;
         Self { _broker: None, relay, outside, settings, wrong_password: None }
@@ -154,4 +169,12 @@ async fn mosquitto_with_mqtt_5_conforms() {
 #[tokio::test]
 async fn mosquitto_with_mqtt_3_1_1_conforms() {
     conformance::all(async || Plant::mosquitto(MqttProtocol::V311, 1000).await).await;
+}
+
+#[tokio::test]
+async fn artemis_with_both_protocols_conforms() {
+    let broker = Arc::new(Artemis::start());
+    for protocol in [MqttProtocol::V5, MqttProtocol::V311] {
+        conformance::all(async || Plant::artemis(protocol, &broker).await).await;
+    }
 }
