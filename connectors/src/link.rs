@@ -63,6 +63,10 @@ impl fmt::Display for FeedbackId {
     }
 }
 
+/// The name, among those of feedback from a replayable source, of `topic/partition/position` of
+/// the message that caused it.
+pub const CAUSE: &str = "(cause)";
+
 /// A message of a twin to its data source, ready to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feedback {
@@ -76,7 +80,7 @@ pub struct Feedback {
     pub model: String,
     /// The twin's id.
     pub twin: String,
-    /// Names that the topic template of the twin's last message captured.
+    /// Names that the topic template of the twin's last message captured; see also [`CAUSE`].
     pub names: Vec<(String, String)>,
     /// What the twin sent.
     pub payload: Vec<u8>,

@@ -25,12 +25,12 @@ use super::{
 use crate::{
     backoff::Backoff,
     error::ConnectorError,
-    link::{Confirmer, Feedback},
+    link::{CAUSE, Confirmer, Feedback},
 };
 
 /// Name of the header with the stable id of a feedback message.
 pub(super) const ID_HEADER: &str = "twinflow-id";
-/// Name of the header with the topic, partition and offsets of what caused it.
+/// Name of the header with the topic, partition and offset of what caused it.
 pub(super) const CAUSE_HEADER: &str = "twinflow-cause";
 /// Name of the header with the model's name.
 pub(super) const MODEL_HEADER: &str = "twinflow-model";
@@ -125,7 +125,7 @@ impl Outlet {
     }
 
     /// Sends a message; while the way out is broken it stays with the link.
-    pub(super) fn send(&mut self, feedback: &Feedback, cause: Option<&str>) {
+    pub(super) fn send(&mut self, feedback: &Feedback) {
         let plan = Arc::clone(&self.plan);
         let Some(settings) = &plan.settings.feedback else {
             self.confirmer.give_up(feedback.ticket, "its connection has no topic for feedback");
@@ -143,8 +143,8 @@ impl Outlet {
         let mut headers = OwnedHeaders::new_with_capacity(3)
             .insert(text(ID_HEADER, &id))
             .insert(text(MODEL_HEADER, &feedback.model));
-        if let Some(cause) = cause {
-            headers = headers.insert(Header { key: CAUSE_HEADER, value: Some(cause) });
+        if let Some((_, cause)) = feedback.names.iter().find(|(name, _)| name == CAUSE) {
+            headers = headers.insert(text(CAUSE_HEADER, cause));
         }
         let topic = settings.topic.replace("{model}", &feedback.model);
         let record = BaseRecord::with_opaque_to(&topic, feedback.ticket as usize)

@@ -1,6 +1,9 @@
 //! What the client library says beside records: errors, figures, log lines.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use rdkafka::{
     ClientContext, Statistics,
@@ -18,6 +21,8 @@ const WAITING_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     state: Mutex<Waiting>,
+    /// Counts callbacks: the client's poll says nothing of an event that it served by one.
+    served: AtomicU64,
     /// Rings when there is something: records, errors, failed feedback.
     pub(super) bell: Notify,
 }
@@ -30,6 +35,11 @@ struct Waiting {
 }
 
 impl Heard {
+    /// How many events were served by callbacks.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
     pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         let mut state = self.state.lock().expect("only pushed and taken");
         if state.errors.len() == WAITING_MAX {
@@ -59,6 +69,7 @@ pub(super) struct Context(pub(super) Arc<Heard>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        self.0.served.fetch_add(1, Ordering::Relaxed);
         // What matters comes as an error too, and is told once with the connection's state.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -69,6 +80,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.0.served.fetch_add(1, Ordering::Relaxed);
         let mut state = self.0.state.lock().expect("only pushed and taken");
         state.statistics = Some(Box::new(statistics));
     }
@@ -82,6 +94,7 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.0.served.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = result {
             let mut state = self.0.state.lock().expect("only pushed and taken");
             state.commit = Some(error);

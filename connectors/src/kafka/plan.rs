@@ -97,7 +97,6 @@ fn numbers(settings: &KafkaSettings) -> Result<(), ConnectorError> {
         ("commit_interval_ms", settings.commit_interval_ms, 0, 3_600_000),
         ("discovery_interval_ms", settings.discovery_interval_ms, 100, 86_400_000),
         ("connect_timeout_ms", settings.connect_timeout_ms, 100, 3_600_000),
-        ("auth_retries_max", settings.auth_retries_max.into(), 1, 1_000_000),
         ("auth_give_up_secs", settings.auth_give_up_secs, 0, 86_400),
         ("statistics_interval_ms", settings.statistics_interval_ms, 100, 86_400_000),
         ("feedback_expiry_secs", settings.feedback_expiry_secs, 1, 366 * 86_400),

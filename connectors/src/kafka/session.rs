@@ -18,15 +18,12 @@ use super::{
 };
 use crate::{
     error::ConnectorError,
-    link::{Condition, Feedback, Link, LinkEvent, LinkEvents, LinkIntake, Reporter},
+    link::{Condition, Link, LinkEvent, LinkEvents, LinkIntake, Reporter},
     unacknowledged::Unacknowledged,
 };
 
 /// The longest time that the thread does not look at the client's common queue.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Ranges that the cause of a feedback message names at most.
-const CAUSE_RANGES_MAX: usize = 8;
 
 /// What one session is made of.
 pub(super) struct Session {
@@ -39,20 +36,16 @@ pub(super) struct Session {
     offsets: Offsets,
     outlet: Outlet,
     trouble: Trouble,
-    /// Per delivery how far its partitions went, and from where.
-    unacknowledged: Unacknowledged<Delivered>,
+    /// Per delivery how far its partitions went.
+    unacknowledged: Unacknowledged<Marks>,
     /// Topics that are not there.
     missing: Vec<String>,
     /// What the client has trouble with at the moment.
     complaint: Option<String>,
+    /// Why feedback cannot leave at the moment.
+    stuck: Option<String>,
     look_again: Instant,
     reading: bool,
-}
-
-struct Delivered {
-    marks: Marks,
-    /// The offsets in words, for the cause of feedback.
-    from: Vec<(usize, i64)>,
 }
 
 /// What a turn of delivering came to.
@@ -105,6 +98,7 @@ impl Session {
             unacknowledged: Unacknowledged::default(),
             missing: Vec::new(),
             complaint: None,
+            stuck: None,
             look_again: Instant::now(),
             reading: true,
             plan,
@@ -182,8 +176,6 @@ impl Session {
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-        self.trouble.answered();
-        self.complaint = None;
         self.show();
         Ok(ControlFlow::Continue(()))
     }
@@ -206,6 +198,12 @@ impl Session {
             self.partitions.add(&self.consumer, &found.new, &self.heard)?;
         }
         self.missing = found.missing;
+        if first {
+            // What the client said before that answer is of no more account.
+            self.listen()?;
+        }
+        self.trouble.answered();
+        self.complaint = None;
         let interval = Duration::from_millis(self.plan.settings.discovery_interval_ms);
         self.look_again = Instant::now() + interval;
         Ok(())
@@ -213,11 +211,17 @@ impl Session {
 
     /// Serves the client's common queue and judges what it said.
     fn listen(&mut self) -> Result<(), ConnectorError> {
-        // What comes here beside errors has its partition's queue.
-        while let Some(result) = self.consumer.poll(Duration::ZERO) {
-            if let Err(KafkaError::MessageConsumptionFatal(code)) = result {
-                self.heard.error(code, "the client has broken");
-                break;
+        // Records are in the queues of their partitions; here are errors, figures, log lines.
+        let mut served = self.heard.served();
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(KafkaError::MessageConsumptionFatal(_))) => {
+                    let doing = "go on with a client that has broken";
+                    return Err(retryable(doing));
+                }
+                Some(_) => {}
+                None if self.heard.served() == served => break,
+                None => served = self.heard.served(),
             }
         }
         for (code, reason) in self.heard.take_errors() {
@@ -229,6 +233,9 @@ impl Session {
                 }
                 Verdict::Over(error) => return Err(error),
             }
+        }
+        if let Some(error) = self.trouble.overdue(&self.plan.settings) {
+            return Err(error);
         }
         if let Some(statistics) = self.heard.take_statistics() {
             self.offsets.lag(&statistics, &self.plan, &self.partitions, &self.reporter);
@@ -247,8 +254,9 @@ impl Session {
     ) -> Result<(), ConnectorError> {
         self.offsets.keep(&self.consumer, &mut self.partitions, intake);
         let (broken, again) = self.outlet.keep();
-        let complaint = broken.map(|reason| format!("feedback cannot be delivered: {reason}"));
-        let changed = complaint != self.complaint;
+        let stuck = broken.map(|reason| format!("feedback cannot be delivered: {reason}"));
+        let changed = stuck != self.stuck;
+        self.stuck = stuck;
         if again {
             events.hand_out_again();
         }
@@ -262,7 +270,6 @@ impl Session {
             self.look_again = Instant::now() + Duration::from_secs(5);
         }
         if changed || look {
-            self.complaint = complaint;
             self.show();
         }
         Ok(())
@@ -270,7 +277,7 @@ impl Session {
 
     /// Says where the session is.
     fn show(&self) {
-        let complaints = self.complaint.iter().chain(&self.missing);
+        let complaints = self.complaint.iter().chain(&self.stuck).chain(&self.missing);
         let text = complaints.map(String::as_str).collect::<Vec<_>>().join("; ");
         let connecting = self.partitions.all().is_empty() && self.complaint.is_some();
         let condition = match (text.is_empty(), connecting) {
@@ -283,8 +290,6 @@ impl Session {
 
     fn deliver(&mut self, intake: &mut LinkIntake) -> Result<Turn, ConnectorError> {
         let Some(mut delivery) = intake.try_reserve()? else { return Ok(Turn::NoRoom) };
-        let from = self.partitions.all().iter().map(|partition| partition.next).enumerate();
-        let from: Vec<_> = from.collect();
         let (marks, dry) = self.partitions.fill(&mut delivery)?;
         let is_empty = delivery.is_empty();
         let receipt = delivery.deliver();
@@ -292,10 +297,7 @@ impl Session {
             return Ok(Turn::Dry);
         }
         if !is_empty {
-            let moved = |at: &usize| marks.iter().any(|(moved, _)| moved == at);
-            let from = from.into_iter().filter(|(at, _)| moved(at)).collect();
-            let marks = self.offsets.with_first(marks);
-            self.unacknowledged.push(receipt, Delivered { marks, from });
+            self.unacknowledged.push(receipt, self.offsets.with_first(marks));
         }
         // More may lie ready, and the link says whether it has room.
         Ok(Turn::Moved)
@@ -304,32 +306,17 @@ impl Session {
     fn tell(&mut self, event: LinkEvent) -> ControlFlow<()> {
         match event {
             LinkEvent::Acknowledged { up_to, .. } => {
-                for (_, delivered) in self.unacknowledged.up_to(up_to) {
-                    for (at, next) in delivered.marks {
-                        self.offsets.done(&mut self.partitions, at, next);
-                    }
+                for (at, next) in self.unacknowledged.up_to(up_to).flat_map(|(_, marks)| marks) {
+                    self.offsets.done(&mut self.partitions, at, next);
                 }
             }
             LinkEvent::Send(feedback) => {
-                let cause = self.cause(&feedback);
-                self.outlet.send(&feedback, cause.as_deref());
+                self.outlet.send(&feedback);
             }
             LinkEvent::Drain => self.reading = false,
             LinkEvent::Stop => return ControlFlow::Break(()),
             LinkEvent::Rejected { .. } | LinkEvent::Outcome { .. } => {}
         }
         ControlFlow::Continue(())
-    }
-
-    /// The offsets of the delivery that caused a feedback message: `topic/partition/first-last`.
-    fn cause(&mut self, feedback: &Feedback) -> Option<String> {
-        let delivered = self.unacknowledged.get_mut(feedback.cause?)?;
-        let range = |(at, from): &(usize, i64)| {
-            let (_, next) = delivered.marks.iter().find(|(marked, _)| marked == at)?;
-            let (topic, partition) = self.partitions.place(*at);
-            Some(format!("{topic}/{partition}/{from}-{}", next - 1))
-        };
-        let ranges = delivered.from.iter().take(CAUSE_RANGES_MAX).filter_map(range);
-        Some(ranges.collect::<Vec<_>>().join(" "))
     }
 }

@@ -66,11 +66,8 @@ pub struct KafkaSettings {
     pub discovery_interval_ms: u64,
     /// Milliseconds that a session tries to reach its first broker. Default 10000. Since 0.1.0.
     pub connect_timeout_ms: u64,
-    /// Refused log-ins after which the connection is failed, if `auth_give_up_secs` have passed
-    /// as well: credentials may be rotating. Default 5. Since 0.1.0.
-    pub auth_retries_max: u32,
-    /// Seconds from the first refused log-in after which the connection is failed. Default 30.
-    /// Since 0.1.0.
+    /// Seconds that a refused log-in is tried again before the connection is failed: credentials
+    /// may be rotating. Default 30. Since 0.1.0.
     pub auth_give_up_secs: u64,
     /// Milliseconds between two looks at lag and other figures of the client. Default 5000.
     /// Since 0.1.0.
@@ -243,7 +240,6 @@ impl Default for KafkaSettings {
             commit_interval_ms: 1000,
             discovery_interval_ms: 10_000,
             connect_timeout_ms: 10_000,
-            auth_retries_max: 5,
             auth_give_up_secs: 30,
             statistics_interval_ms: 5000,
             client_options: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! From what the client library reports to what becomes of the session.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::time::Instant;
@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::settings::KafkaSettings;
 use crate::error::{ConnectorError, ErrorKind};
 
-/// Equal errors of encryption after which no further try is worth it.
-const TLS_ERRORS_MAX: u32 = 3;
+/// How long errors of encryption are watched, before they are final: some four tries. The client
+/// says an error again only after half a minute, so that time has to do for a count.
+const TLS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A sentence of the client library as a cause.
 #[derive(Debug)]
@@ -23,13 +24,13 @@ impl fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
-/// Counts what is not decided by one error.
+/// Watches what is not decided by one error.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// Refused log-ins, and when the first came.
-    log_ins: Option<(Instant, u32)>,
-    /// Errors of encryption by their text.
-    tls: BTreeMap<String, u32>,
+    /// A log-in was refused: since when, and the newest reason.
+    log_in: Option<(Instant, String)>,
+    /// The same of encryption.
+    tls: Option<(Instant, String)>,
     /// The newest reason why a broker could not be reached.
     last: Option<String>,
     /// Whether a broker has answered in this session.
@@ -51,8 +52,16 @@ impl Trouble {
     /// Judges an error of the client as a whole.
     pub(super) fn judge(&mut self, code: Code, reason: &str, settings: &KafkaSettings) -> Verdict {
         match code {
-            Code::Authentication | Code::SaslAuthenticationFailed => self.log_in(reason, settings),
-            Code::SSL => self.tls(reason),
+            Code::Authentication | Code::SaslAuthenticationFailed => {
+                watch(&mut self.log_in, reason);
+                Verdict::Trouble(format!("could not {}: {reason}", log_in(settings)))
+            }
+            Code::SSL => {
+                watch(&mut self.tls, reason);
+                Verdict::Trouble(format!("could not agree on TLS: {reason}"))
+            }
+            // The client tries again, and that, or the time to connect, decides.
+            Code::AllBrokersDown if self.is_undecided() || !self.answered => Verdict::GoesOn,
             Code::AllBrokersDown => Verdict::Over(self.unreachable(settings, reason)),
             Code::Fatal => {
                 let doing = "go on with a client that has broken";
@@ -66,14 +75,31 @@ impl Trouble {
         }
     }
 
-    /// A broker answered: what was counted has mended.
+    /// A broker answered: what was watched has mended.
     pub(super) fn answered(&mut self) {
         *self = Self { answered: true, ..Self::default() };
     }
 
-    /// Whether log-ins are being refused, so that a session should wait for the verdict.
+    /// Whether something is watched, so that a session should wait for the verdict.
     pub(super) fn is_undecided(&self) -> bool {
-        self.log_ins.is_some() || !self.tls.is_empty()
+        self.log_in.is_some() || self.tls.is_some()
+    }
+
+    /// The end of what was watched for long enough without an answer in between.
+    pub(super) fn overdue(&self, settings: &KafkaSettings) -> Option<ConnectorError> {
+        let now = Instant::now();
+        let rejected = |doing: String, reason: &str| {
+            ConnectorError::new(ErrorKind::Rejected, doing).because(Said(reason.to_owned()))
+        };
+        let patience = Duration::from_secs(settings.auth_give_up_secs);
+        if let Some((since, reason)) = &self.log_in
+            && now.duration_since(*since) >= patience
+        {
+            return Some(rejected(log_in(settings), reason));
+        }
+        let (since, reason) = self.tls.as_ref()?;
+        let late = now.duration_since(*since) >= TLS_PATIENCE;
+        late.then(|| rejected("agree on TLS with the brokers".to_owned(), reason))
     }
 
     /// No broker can be reached.
@@ -86,35 +112,18 @@ impl Trouble {
         let text = self.last.clone().unwrap_or_else(|| else_.to_owned());
         retryable(format!("reach a broker of {brokers}{hint}")).because(Said(text))
     }
+}
 
-    fn log_in(&mut self, reason: &str, settings: &KafkaSettings) -> Verdict {
-        let now = Instant::now();
-        let (first, count) = self.log_ins.get_or_insert((now, 0));
-        *count += 1;
-        let patience = Duration::from_secs(settings.auth_give_up_secs);
-        let (user, mechanism) = match &settings.sasl {
-            Some(sasl) => (&*sasl.username, &*sasl.mechanism),
-            None => ("(none)", "no mechanism"),
-        };
-        let doing = format!("log in as \"{user}\" with {mechanism}");
-        if *count >= settings.auth_retries_max && now.duration_since(*first) >= patience {
-            let error = ConnectorError::new(ErrorKind::Rejected, doing);
-            return Verdict::Over(error.because(Said(reason.to_owned())));
-        }
-        Verdict::Trouble(format!("could not {doing}, try {count}: {reason}"))
-    }
+fn watch(watched: &mut Option<(Instant, String)>, reason: &str) {
+    let (_, newest) = watched.get_or_insert_with(|| (Instant::now(), String::new()));
+    reason.clone_into(newest);
+}
 
-    fn tls(&mut self, reason: &str) -> Verdict {
-        // The text begins with the broker's address and ends with times, which differ.
-        let text = reason.split(": ").skip(1).collect::<Vec<_>>().join(": ");
-        let text = text.split(" (after ").next().unwrap_or_default().to_owned();
-        let count = self.tls.entry(text).or_default();
-        *count += 1;
-        if *count >= TLS_ERRORS_MAX {
-            let error = ConnectorError::new(ErrorKind::Rejected, "agree on TLS with the brokers");
-            return Verdict::Over(error.because(Said(reason.to_owned())));
-        }
-        Verdict::Trouble(format!("could not agree on TLS: {reason}"))
+/// What is attempted, as it follows "could not".
+fn log_in(settings: &KafkaSettings) -> String {
+    match &settings.sasl {
+        Some(sasl) => format!("log in as \"{}\" with {}", sasl.username, sasl.mechanism),
+        None => "log in without a user (the brokers want one: see `sasl`)".to_owned(),
     }
 }
 
@@ -159,17 +168,10 @@ pub(super) fn of_topic(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::settings::{KafkaSasl, KafkaTls};
-
-    fn over(verdict: Verdict) -> ConnectorError {
-        match verdict {
-            Verdict::Over(error) => error,
-            other => panic!("not over: {other:?}"),
-        }
-    }
+    use crate::kafka::settings::KafkaSasl;
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_log_in_is_final_after_its_tries_and_its_time() {
+    async fn a_refused_log_in_is_final_after_its_time_unless_a_broker_answered() {
         let sasl = KafkaSasl {
             mechanism: "PLAIN".into(),
             username: "ann".into(),
@@ -177,29 +179,37 @@ mod tests {
         };
         let settings = KafkaSettings { sasl: Some(sasl), ..KafkaSettings::default() };
         let mut trouble = Trouble::default();
-        for _ in 0..7 {
+        for _ in 0..2 {
             let verdict = trouble.judge(Code::Authentication, "no", &settings);
-            assert!(matches!(verdict, Verdict::Trouble(_)), "30 s have not passed: {verdict:?}");
+            assert!(matches!(verdict, Verdict::Trouble(_)), "tokens rotate: {verdict:?}");
+            tokio::time::advance(Duration::from_secs(29)).await;
+            assert!(trouble.overdue(&settings).is_none() && trouble.is_undecided());
+            trouble.answered();
         }
+        assert!(!trouble.is_undecided());
+        trouble.judge(Code::Authentication, "no", &settings);
+        let down = trouble.judge(Code::AllBrokersDown, "1/1 brokers are down", &settings);
+        assert!(matches!(down, Verdict::GoesOn), "the client tries again: {down:?}");
         tokio::time::advance(Duration::from_secs(30)).await;
-        let error = over(trouble.judge(Code::Authentication, "no", &settings));
+        let error = trouble.overdue(&settings).unwrap();
         assert!(!error.is_retryable());
         assert_eq!(error.to_string(), "could not log in as \"ann\" with PLAIN");
-        trouble.answered();
-        assert!(!trouble.is_undecided());
     }
 
-    #[test]
-    fn equal_tls_errors_are_final_and_an_unreachable_broker_is_not() {
-        let settings = KafkaSettings { tls: Some(KafkaTls::default()), ..KafkaSettings::default() };
+    #[tokio::test(start_paused = true)]
+    async fn errors_of_tls_are_final_and_an_unreachable_broker_is_not() {
+        let settings = KafkaSettings::default();
         let mut trouble = Trouble::default();
-        for after in 0..2 {
-            let reason = format!("ssl://a:1/1: certificate verify failed (after {after}ms)");
-            assert!(matches!(trouble.judge(Code::SSL, &reason, &settings), Verdict::Trouble(_)));
-        }
-        let reason = "ssl://b:2/2: certificate verify failed (after 9ms)";
-        assert!(!over(trouble.judge(Code::SSL, reason, &settings)).is_retryable());
-        let down = over(trouble.judge(Code::AllBrokersDown, "1/1 brokers are down", &settings));
+        trouble.judge(Code::SSL, "ssl://a:1/1: certificate verify failed", &settings);
+        tokio::time::advance(TLS_PATIENCE).await;
+        assert!(!trouble.overdue(&settings).unwrap().is_retryable());
+        let mut trouble = Trouble::default();
+        let down = trouble.judge(Code::AllBrokersDown, "down", &settings);
+        assert!(matches!(down, Verdict::GoesOn), "it has just begun: {down:?}");
+        trouble.answered();
+        let Verdict::Over(down) = trouble.judge(Code::AllBrokersDown, "down", &settings) else {
+            panic!("no broker is left")
+        };
         assert!(down.is_retryable());
     }
 }

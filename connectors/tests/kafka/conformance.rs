@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use twinflow_connectors::{
     conformance::{self, MODEL, ReceivedFeedback, Sent, Upstream},
-    kafka::Kafka,
+    kafka::{Kafka, KafkaSasl, Secret},
 };
 
 use crate::{
     cut::Proxy,
     place::{Far, Reader, header, name},
+    server,
 };
 
 const PARTITIONS: i32 = 3;
 
+const WRONG: &str = "wr0ng-canary-31";
+
 struct Broker {
     far: Far,
     proxy: Proxy,
+    sasl: String,
     topic: String,
     group: String,
     feedback: String,
@@ -24,13 +28,15 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start(brokers: &str, proxy: &Proxy) -> Self {
-        let far = Far::new(brokers);
+    async fn start(proxy: &Proxy) -> Self {
+        let (node, proxy) = (server::shared(), proxy.clone());
+        let far = Far::new(&node.address());
         let (topic, feedback) = (name("readings"), name("commands"));
         far.make_topic(&topic, PARTITIONS, &[]).await;
         far.make_topic(&feedback, 1, &[]).await;
         let group = name("group");
-        Self { far, proxy: proxy.clone(), topic, group, feedback, arrivals: None }
+        let sasl = node.sasl_plaintext();
+        Self { far, proxy, sasl, topic, group, feedback, arrivals: None }
     }
 
     fn committed(&self) -> u64 {
@@ -43,7 +49,7 @@ impl Upstream for Broker {
     type Connector = Kafka;
 
     fn connector(&mut self) -> Kafka {
-        Kafka::brokers([self.proxy.address()])
+        Kafka::brokers([self.proxy.address().to_owned()])
             .topic(&self.topic, MODEL)
             .feedback(&self.feedback)
             .with(|settings| {
@@ -94,6 +100,24 @@ impl Upstream for Broker {
         }
     }
 
+    fn wrong_credentials(&mut self) -> Option<Kafka> {
+        let wrong = KafkaSasl {
+            mechanism: "SCRAM-SHA-512".into(),
+            username: server::USER.into(),
+            password: Secret::new(WRONG),
+        };
+        let connector = Kafka::brokers([&self.sasl]).topic(&self.topic, MODEL).with(|settings| {
+            settings.sasl = Some(wrong);
+            // The rule with its seconds has a test of its own.
+            settings.auth_give_up_secs = 1;
+        });
+        Some(connector.connect().unwrap())
+    }
+
+    fn secret(&self) -> Option<String> {
+        Some(WRONG.into())
+    }
+
     async fn settle(&mut self) {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
@@ -105,6 +129,6 @@ impl Upstream for Broker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_conforms() {
-    let proxy = Proxy::start("127.0.0.1:19096", "127.0.0.1:19095").await;
-    conformance::all(async || Broker::start("127.0.0.1:19092", &proxy).await).await;
+    let proxy = server::way();
+    conformance::all(async || Broker::start(&proxy).await).await;
 }

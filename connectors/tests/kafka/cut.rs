@@ -1,62 +1,81 @@
-//! A proxy that cuts.
+//! A proxy between a client and a broker: it cuts, and it refuses.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Runtime,
     sync::watch,
     task::JoinHandle,
 };
 
+/// Outlives the test that begins.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// One way to a broker.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     address: String,
     open: Arc<watch::Sender<bool>>,
-    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(address: &str, to: &str) -> Self {
-        let open = Arc::new(watch::Sender::new(true));
-        let tasks = Arc::new(Mutex::new(Vec::new()));
-        let this = Self { address: address.into(), open, tasks };
-        let (at, to, mut wanted) = (this.address.clone(), to.to_owned(), this.open.subscribe());
-        let tasks = Arc::clone(&this.tasks);
-        tokio::spawn(async move {
-            loop {
-                let listener = TcpListener::bind(&at).await.unwrap();
-                while *wanted.borrow_and_update() {
-                    tokio::select! {
-                        accepted = listener.accept() => {
-                            let (mut inner, _) = accepted.unwrap();
-                            let to = to.clone();
-                            let task = tokio::spawn(async move {
-                                let mut outer = TcpStream::connect(to).await.unwrap();
-                                drop(tokio::io::copy_bidirectional(&mut inner, &mut outer).await);
-                            });
-                            tasks.lock().unwrap().push(task);
-                        }
-                        _ = wanted.changed() => {}
-                    }
-                }
-                drop(listener);
-                while !*wanted.borrow_and_update() {
-                    if wanted.changed().await.is_err() {
-                        return;
-                    }
-                }
-            }
+    /// Listens on a free port of its own and forwards to `to`.
+    pub(crate) fn start(to: String) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (open, connections) = (Arc::new(watch::Sender::new(true)), Arc::default());
+        let proxy = Self { address, open, connections };
+        let serving = proxy.clone();
+        RUNTIME.spawn(async move {
+            serving.serve(TcpListener::from_std(listener).unwrap(), to).await;
         });
-        this
+        proxy
     }
-    pub(crate) fn address(&self) -> String {
-        self.address.clone()
-    }
-    pub(crate) fn cut(&self) {
-        for task in self.tasks.lock().unwrap().drain(..) {
-            task.abort();
+
+    async fn serve(self, listener: TcpListener, to: String) {
+        let mut wanted = self.open.subscribe();
+        let mut listener = Some(listener);
+        loop {
+            if !*wanted.borrow_and_update() {
+                listener = None;
+                wanted.changed().await.unwrap();
+                continue;
+            }
+            let accepting = match listener.take() {
+                Some(listener) => listener,
+                None => TcpListener::bind(&self.address).await.unwrap(),
+            };
+            tokio::select! {
+                accepted = accepting.accept() => {
+                    let (mut client, to) = (accepted.unwrap().0, to.clone());
+                    let forward = async move {
+                        let Ok(mut broker) = TcpStream::connect(to).await else { return };
+                        drop(tokio::io::copy_bidirectional(&mut client, &mut broker).await);
+                    };
+                    self.connections.lock().unwrap().push(tokio::spawn(forward));
+                }
+                changed = wanted.changed() => changed.unwrap(),
+            }
+            listener = Some(accepting);
         }
     }
+
+    /// Where a client connects to.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Cuts every connection; new ones may come at once.
+    pub(crate) fn cut(&self) {
+        for connection in self.connections.lock().unwrap().drain(..) {
+            connection.abort();
+        }
+    }
+
+    /// Refuses new connections, or takes them again.
     pub(crate) fn set_open(&self, open: bool) {
         self.open.send_replace(open);
     }

@@ -1,7 +1,18 @@
-//! The Kafka connector against real brokers.
+//! The Kafka connector against real brokers, and where those make no faults on demand against the
+//! client's simulated ones.
 #![cfg(all(feature = "kafka", feature = "testing"))]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cluster;
 mod conformance;
 mod cut;
+mod ends;
+mod feedback;
+mod held;
+mod login;
 mod place;
+mod records;
+mod server;
+mod simulated;
+mod stage;
+mod starts;

@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, Headers, OwnedHeaders, OwnedMessage},
@@ -21,7 +21,7 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// A name that no other test has.
 pub(crate) fn name(what: &str) -> String {
-    format!("{what}-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
+    format!("{what}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The world outside: writes and reads what the connector does not.
@@ -46,7 +46,7 @@ impl Far {
     }
 
     pub(crate) async fn make_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         for (key, value) in settings {
             new = new.set(key, value);
         }
@@ -59,6 +59,36 @@ impl Far {
             }
         });
         made.await.unwrap();
+    }
+
+    /// Adds partitions to a topic.
+    pub(crate) async fn grow(&self, topic: &str, partitions: usize) {
+        let more = [NewPartitions::new(topic, partitions)];
+        let made = self.admin().create_partitions(&more, &AdminOptions::new()).await.unwrap();
+        made[0].as_ref().unwrap_or_else(|error| panic!("{topic}: {error:?}"));
+    }
+
+    /// Removes the oldest records, as retention does.
+    pub(crate) async fn remove_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        let removed = self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+        removed.elements()[0].error().unwrap();
+    }
+
+    /// Deletes a topic and makes it anew with one partition.
+    pub(crate) async fn remake_topic(&self, topic: &str) {
+        let gone = self.admin().delete_topics(&[topic], &AdminOptions::new()).await.unwrap();
+        gone[0].as_ref().unwrap_or_else(|error| panic!("{topic}: {error:?}"));
+        for _ in 0..200 {
+            let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
+            let made = self.admin().create_topics(&[new], &AdminOptions::new()).await.unwrap();
+            if made[0].is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{topic} cannot be made anew");
     }
 
     /// Writes records without waiting; `None` is a tombstone or no key.

@@ -6,7 +6,7 @@ use twinflow_connectors::{
     answer::StoredAnswer,
     error::chain,
     frame::FrameView,
-    link::{OutboxEntry, OutcomeKind, Slot},
+    link::{CAUSE, OutboxEntry, OutcomeKind, Slot},
     route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
@@ -239,14 +239,20 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             last.origin() - place.number as u16 + (number % place.slots) as u16
         };
         let cause = place.answers.then(|| place_of(last).0);
+        let position = last.attributes().partition();
+        let position = position.filter(|_| !record.feedback.is_empty()).and_then(|number| {
+            let (topic, partition) = self.slots[usize::from(last.origin())].partition(number)?;
+            Some((CAUSE.to_owned(), format!("{topic}/{partition}/{}", last.position())))
+        });
         for index in record.feedback.clone() {
             let names = last.attributes().names();
+            let names = names.map(|(key, value)| (key.to_owned(), value.to_owned()));
             let entry = OutboxEntry {
                 id: scope.feedback_id(index),
                 model: model.number,
                 twin: id.to_owned(),
                 cause,
-                names: names.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+                names: names.chain(position.clone()).collect(),
                 payload: calls.feedback.get(index).to_vec(),
                 created_at: scope.now,
             };
