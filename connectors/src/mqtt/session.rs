@@ -107,11 +107,23 @@ impl<'p, C: Client> Session<'p, C> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // What is answered before it comes again stands first; what comes by itself stands
+                // behind it; and a small delivery is made only when nothing else is there to do.
+                biased;
                 event = events.next() => {
                     if self.tell(event, &mut events)? {
                         return Ok(());
                     }
                 }
+                result = next_of(&mut self.commands, &mut confirmed) => {
+                    result?;
+                    if let Some(commands) = &mut self.commands {
+                        for event in confirmed.drain(..) {
+                            commands.heard(event)?;
+                        }
+                    }
+                }
+                _ = ticks.tick() => self.tick()?,
                 result = self.client.next(&mut came), if !self.inbox.is_full() => {
                     result?;
                     for event in came.drain(..) {
@@ -123,18 +135,9 @@ impl<'p, C: Client> Session<'p, C> {
                         self.deliver(delivery)?;
                     }
                 }
-                result = next_of(&mut self.commands, &mut confirmed) => {
-                    result?;
-                    if let Some(commands) = &mut self.commands {
-                        for event in confirmed.drain(..) {
-                            commands.heard(event)?;
-                        }
-                    }
-                }
                 permit = intake.reserve(), if self.reading && !self.inbox.is_empty() => {
                     self.deliver(permit.map_err(End::Link)?)?;
                 }
-                _ = ticks.tick() => self.tick()?,
             }
             // A link and a network that always have something would starve the other tasks.
             tokio::task::consume_budget().await;
