@@ -107,6 +107,9 @@ const CONNECTION: &[Metric<ConnectionStatus>] = &[
     counter("twinflow_lost_messages", "messages removed upstream before they were read", |c| {
         c.lost_messages as f64
     }),
+    counter("twinflow_lost_sessions", "sessions that the upstream had forgotten", |c| {
+        c.lost_sessions as f64
+    }),
     counter("twinflow_sessions", "sessions opened", |c| c.sessions as f64),
 ];
 

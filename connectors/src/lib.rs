@@ -18,6 +18,10 @@ pub mod kafka;
 pub mod link;
 pub mod memory;
 pub mod message;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+#[cfg(feature = "mqtt")]
+mod pointer;
 #[cfg(feature = "rest")]
 pub mod rest;
 pub mod route;
@@ -34,6 +38,8 @@ pub use connector::{
 pub fn registry<R: Registry>(list: R) -> R {
     #[cfg(feature = "kafka")]
     let list = list.with::<kafka::Kafka>();
+    #[cfg(feature = "mqtt")]
+    let list = list.with::<mqtt::Mqtt>();
     #[cfg(feature = "rest")]
     let list = list.with::<rest::Rest>();
     list

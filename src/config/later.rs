@@ -21,10 +21,10 @@ pub(super) const CONNECTION: &[(&str, &str)] = &[
 ];
 
 /// Connectors that a build may be without.
-pub(super) const OPTIONAL: &[&str] = &["kafka"];
+pub(super) const OPTIONAL: &[&str] = &["kafka", "mqtt"];
 
 /// Connectors that are known by name and not built yet.
-pub(super) const CONNECTORS: &[&str] = &["aws-iot", "azure-iot-hub", "event-hubs", "mqtt"];
+pub(super) const CONNECTORS: &[&str] = &["aws-iot", "azure-iot-hub", "event-hubs"];
 
 /// An error for the first key that comes later.
 pub(super) fn refuse(table: &Table, later: &[(&str, &str)]) -> Result<(), ConfigError> {

@@ -1,7 +1,7 @@
 //! The file as a whole: what is read, what is refused and in which words.
 
 mod good;
-#[cfg(feature = "kafka")]
+#[cfg(all(feature = "kafka", feature = "mqtt"))]
 mod page;
 mod wrong;
 

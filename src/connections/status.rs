@@ -123,6 +123,8 @@ pub struct ConnectionStatus {
     pub lag_messages: Option<u64>,
     /// Messages that the upstream had removed before they were read.
     pub lost_messages: u64,
+    /// Times that the upstream had forgotten our session.
+    pub lost_sessions: u64,
     /// What a person should know although the connection goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -190,6 +192,7 @@ pub(super) fn status(
         repeated_positions: sum(&|slot| load(&slot.statistics.repeated_positions)),
         lag_messages: slots.iter().filter_map(|slot| slot.report.lag_messages()).reduce(u64::add),
         lost_messages: sum(&|slot| slot.report.lost_messages()),
+        lost_sessions: sum(&|slot| slot.report.lost_sessions()),
         note: slots.iter().find_map(|slot| slot.report.note()),
         sessions: sum(&|slot| load(&slot.statistics.sessions)),
     }

@@ -34,6 +34,10 @@ const FEATURES: &[Step] = &[
         "features: connectors, kafka",
         &["check", "-p", "twinflow-connectors", "--features", "kafka"],
     ),
+    Step::cargo(
+        "features: connectors, mqtt",
+        &["check", "-p", "twinflow-connectors", "--features", "mqtt"],
+    ),
     Step::cargo("features: twinflow, none", &["check", "-p", "twinflow", "--no-default-features"]),
     Step::cargo(
         "features: twinflow, rest",
@@ -42,6 +46,10 @@ const FEATURES: &[Step] = &[
     Step::cargo(
         "features: twinflow, kafka",
         &["check", "-p", "twinflow", "--no-default-features", "--features", "kafka"],
+    ),
+    Step::cargo(
+        "features: twinflow, mqtt",
+        &["check", "-p", "twinflow", "--no-default-features", "--features", "mqtt"],
     ),
     Step::cargo(
         "features: twinflow, local-log",

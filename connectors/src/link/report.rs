@@ -28,6 +28,7 @@ pub struct UpstreamReport {
     reached: AtomicBool,
     lag: AtomicU64,
     lost: AtomicU64,
+    sessions_lost: AtomicU64,
     note: Mutex<Option<String>>,
 }
 
@@ -42,6 +43,7 @@ impl Default for UpstreamReport {
             reached: AtomicBool::new(false),
             lag: AtomicU64::new(UNKNOWN),
             lost: AtomicU64::new(0),
+            sessions_lost: AtomicU64::new(0),
             note: Mutex::default(),
         }
     }
@@ -66,6 +68,11 @@ impl UpstreamReport {
     /// Messages that the upstream had removed before they were read.
     pub fn lost_messages(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Times that the upstream had forgotten our session, with an unknown number of messages.
+    pub fn lost_sessions(&self) -> u64 {
+        self.sessions_lost.load(Ordering::Relaxed)
     }
 
     /// The last thing that a person should know although the session goes on.
@@ -110,6 +117,12 @@ impl Reporter {
     /// The upstream had removed so many messages before they were read.
     pub fn lost(&self, messages: u64, note: String) {
         self.0.report.lost.fetch_add(messages, Ordering::Relaxed);
+        *self.0.report.note.lock().expect("only set and read") = Some(note);
+    }
+
+    /// The upstream had forgotten our session; nobody knows what was in it.
+    pub fn session_lost(&self, note: String) {
+        self.0.report.sessions_lost.fetch_add(1, Ordering::Relaxed);
         *self.0.report.note.lock().expect("only set and read") = Some(note);
     }
 }

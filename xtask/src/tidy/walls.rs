@@ -55,6 +55,11 @@ const WALLS: &[Wall] = &[
         why: "a broker's client is the business of its connector",
     },
     Wall {
+        crates: &["rumqttc"],
+        stands: Stands::Around(&["connectors/src/mqtt*", "connectors/tests/mqtt/", "benches/"]),
+        why: "a broker's client is the business of its connector",
+    },
+    Wall {
         crates: &["tokio"],
         stands: Stands::In(&["operators/"]),
         why: "a worker never runs async code",
