@@ -8,7 +8,9 @@
 mod cargo;
 mod deny;
 mod error;
+mod faults;
 mod plan;
+mod servers;
 mod step;
 mod tidy;
 mod verb;

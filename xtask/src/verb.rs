@@ -1,7 +1,7 @@
 //! What can be asked for on the command line.
 
 use crate::error::{Error, Result};
-use crate::{cargo, deny, plan, step, tidy};
+use crate::{cargo, deny, faults, plan, servers, step, tidy};
 
 /// One word of the command line after `cargo xtask`.
 struct Verb {
@@ -62,6 +62,18 @@ const VERBS: &[Verb] = &[
         run: bench,
     },
     Verb {
+        name: "servers",
+        arguments: Arguments::Any("up|down"),
+        about: "Kafka, Mosquitto and Artemis on fixed ports; they stay until `down`",
+        run: servers::run,
+    },
+    Verb {
+        name: "faults",
+        arguments: Arguments::Any("kafka|mqtt"),
+        about: "the real program killed and cut off at full size, and what it did counted",
+        run: faults::run,
+    },
+    Verb {
         name: "help",
         arguments: Arguments::None,
         about: "this list",
@@ -102,7 +114,7 @@ fn help() -> String {
             Arguments::None => verb.name.to_owned(),
             Arguments::Any(arguments) => format!("{} {arguments}", verb.name),
         };
-        text.push_str(&format!("  {call:<14}  {}\n", verb.about));
+        text.push_str(&format!("  {call:<17}  {}\n", verb.about));
     }
     text
 }

@@ -51,13 +51,33 @@ const WALLS: &[Wall] = &[
     },
     Wall {
         crates: &["rdkafka"],
-        stands: Stands::Around(&["connectors/src/kafka*", "connectors/tests/kafka/", "benches/"]),
+        stands: Stands::Around(&[
+            "connectors/src/kafka*",
+            "connectors/tests/kafka/",
+            "tests/brokers/",
+            "benches/",
+        ]),
         why: "a broker's client is the business of its connector",
     },
     Wall {
         crates: &["rumqttc"],
-        stands: Stands::Around(&["connectors/src/mqtt*", "connectors/tests/mqtt/", "benches/"]),
+        stands: Stands::Around(&[
+            "connectors/src/mqtt*",
+            "connectors/tests/mqtt/",
+            "tests/brokers/",
+            "benches/",
+        ]),
         why: "a broker's client is the business of its connector",
+    },
+    Wall {
+        crates: &["twinflow", "twinflow_connectors", "twinflow_operators"],
+        stands: Stands::In(&["servers/"]),
+        why: "it brings servers up and knows nothing of who uses them",
+    },
+    Wall {
+        crates: &["twinflow_servers"],
+        stands: Stands::In(&["src/", "operators/", "connectors/src/"]),
+        why: "servers are for tests; nothing that is published needs one",
     },
     Wall {
         crates: &["tokio"],
@@ -157,6 +177,15 @@ mod tests {
         assert!(is_refused("connectors/src/link.rs", text));
         assert!(is_refused("src/engine.rs", text));
         assert!(!is_refused("connectors/src/kafka/session.rs", text));
+    }
+
+    #[test]
+    fn servers_are_for_tests_and_know_nothing_of_them() {
+        assert!(is_refused("src/engine.rs", "use twinflow_servers::Kafka;"));
+        assert!(is_refused("connectors/src/kafka.rs", "use twinflow_servers::Kafka;"));
+        assert!(is_refused("servers/src/kafka.rs", "use twinflow_connectors::Connector;"));
+        assert!(!is_refused("connectors/tests/kafka/main.rs", "use twinflow_servers::Kafka;"));
+        assert!(!is_refused("xtask/src/servers.rs", "use twinflow_servers::Kafka;"));
     }
 
     #[test]

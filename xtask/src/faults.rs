@@ -1,0 +1,33 @@
+//! `cargo xtask faults kafka|mqtt`: the real program under real faults, at full size.
+
+use crate::cargo::{self, Variable};
+use crate::error::{Error, Result};
+
+/// The system's OpenSSL and zstd: a vendored copy takes minutes to build and changes nothing here.
+const SYSTEM_LIBRARIES: &[Variable] =
+    &[("OPENSSL_NO_VENDOR", "1"), ("ZSTD_SYS_USE_PKG_CONFIG", "1")];
+
+/// Runs the full-size tests of one broker kind, whose small sizes `cargo xtask test` runs.
+///
+/// # Errors
+///
+/// When the kind is unknown, and when a promise was broken.
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    let kind = match arguments {
+        [kind @ ("kafka" | "mqtt")] => format!("{kind}::full"),
+        _ => return Err(Error::usage("write `cargo xtask faults kafka` or `... faults mqtt`")),
+    };
+    let build = ["test", "--release", "-p", "twinflow", "--features", "full", "--test", "brokers"];
+    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", &kind];
+    cargo::run(&[&build[..], &only].concat(), SYSTEM_LIBRARIES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_kind_is_a_wrong_call() {
+        assert!(run(&[]).is_err() && run(&["rest"]).is_err() && run(&["kafka", "mqtt"]).is_err());
+    }
+}
