@@ -24,7 +24,8 @@ fn configuration(brokers: &str, port: u16) -> String {
         "[server]\nlisten = \"127.0.0.1:{port}\"\n[state]\ndir = \"state\"\n\
          [models.audit]\ntype = \"journal\"\nkeep = {RECORDS}\n\
          [connections.readings]\ntype = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
-         group = \"killed\"\ncommit_interval_ms = 100\nreconnect_backoff_max_ms = 500\n\
+         connections = 2\ngroup = \"killed\"\ncommit_interval_ms = 100\n\
+         reconnect_backoff_max_ms = 500\n\
          topics = [{{ topic = \"readings\", model = \"audit\" }}]\n"
     )
 }
