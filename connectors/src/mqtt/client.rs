@@ -66,8 +66,8 @@ pub(super) enum Role {
 }
 
 /// Requests that may wait in a client: an acknowledgement for every packet id that there is, and
-/// some more. Nothing waits here for the task that takes them out (law F5): a broker that sends more
-/// than it may is owed the rest.
+/// some more. Nothing waits here for the task that takes them out (law F5): a broker that sends
+/// more than it may is owed the rest.
 const REQUESTS_MAX: usize = u16::MAX as usize + 64;
 
 /// A subscription.
