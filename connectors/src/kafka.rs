@@ -15,7 +15,6 @@ mod offsets;
 mod options;
 mod partitions;
 mod plan;
-mod pointer;
 mod record;
 mod secret;
 mod session;

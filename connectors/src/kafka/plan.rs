@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{
     options,
-    pointer::Pointer,
     settings::{KafkaDedupe, KafkaFeedback, KafkaIdPlace, KafkaSettings, KafkaStart, KafkaTwinId},
 };
 use crate::{
     error::{ConnectorError, ErrorKind},
     message::model_name_error,
+    pointer::Pointer,
 };
 
 /// Checked settings.
