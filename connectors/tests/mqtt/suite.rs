@@ -32,7 +32,7 @@ pub(crate) struct Plant {
 pub(crate) fn settings(protocol: MqttProtocol, port: u16) -> MqttSettings {
     MqttSettings {
         url: format!("mqtt://127.0.0.1:{port}"),
-        protocol,
+        version: protocol,
         client_id: "twinflow-plant".into(),
         topics: vec![MqttTopic {
             topic: "plant/{site}/{twin}/telemetry".into(),
