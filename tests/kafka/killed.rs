@@ -3,10 +3,9 @@
 
 use std::{fs, io::Write, time::Duration};
 
-use crate::{
-    program::{Program, ask, free_port, producer, until},
-    server,
-};
+use twinflow_servers::Kafka;
+
+use crate::program::{Program, ask, free_port, producer, until};
 
 const RECORDS: usize = 40_000;
 const TWINS: usize = 100;
@@ -32,15 +31,14 @@ fn configuration(brokers: &str, port: u16) -> String {
 
 #[test]
 fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
-    let node = server::start(0);
-    let (brokers, port) = (node.address(), free_port());
+    let kafka = Kafka::start().unwrap();
+    let port = free_port();
     let topics = "org.apache.kafka.tools.TopicCommand";
-    let topic = ["--topic", "readings", "--partitions", "8"];
-    ask(topics, &[&["--bootstrap-server", &brokers, "--create"], &topic[..]].concat());
+    ask(&kafka, topics, &["--create", "--topic", "readings", "--partitions", "8"]);
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("twinflow.toml"), configuration(&brokers, port)).unwrap();
+    fs::write(dir.path().join("twinflow.toml"), configuration(&kafka.bootstrap(), port)).unwrap();
 
-    let mut writer = producer(&brokers, "readings");
+    let mut writer = producer(&kafka, "readings");
     let mut lines = writer.stdin.take().unwrap();
     let writing = std::thread::spawn(move || {
         for number in 0..RECORDS {
@@ -82,15 +80,15 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
     }
     let status = program.get("/v1/connections/readings").unwrap();
     assert_eq!(status["state"], "running", "{status}");
-    until_no_lag(&brokers);
+    until_no_lag(&kafka);
 }
 
 /// The group's offsets reach the log's end, as Kafka's own tool sees it.
-fn until_no_lag(brokers: &str) {
+fn until_no_lag(kafka: &Kafka) {
     let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-    let arguments = ["--bootstrap-server", brokers, "--describe", "--group", "killed"];
+    let arguments = ["--describe", "--group", "killed"];
     until("the group's offsets reach the end", || {
-        let table = ask(class, &arguments);
+        let table = ask(kafka, class, &arguments);
         let lags = table.lines().filter(|line| line.starts_with("killed"));
         let lags: Vec<_> = lags.map(|line| line.split_whitespace().nth(5).unwrap()).collect();
         lags.len() == 8 && lags.iter().all(|lag| *lag == "0")
