@@ -159,6 +159,9 @@ impl WorkerShared {
     }
 }
 
+/// A parked worker looks around after this time even if nobody wakes it.
+const PARKED_MOST: Duration = Duration::from_millis(500);
+
 /// Builds the graph on a worker and runs it until [`Control::end`] and everything is committed, or
 /// until [`Control::quit`].
 ///
@@ -175,17 +178,27 @@ pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
     });
     debug_assert!(shared.setup.first_epoch > 0, "epochs are counted from 1");
     let mut last = [Some(0); 2];
+    let mut yielded = false;
     while shared.committed.first().is_some() {
         if shared.setup.control.quits() {
             // What is not committed never was, as after a crash.
             worker.installed_dataflows().into_iter().for_each(|it| worker.drop_dataflow(it));
             return;
         }
-        worker.step_or_park(Some(Duration::from_millis(500)));
+        // With something under way others may wait for this core: what they bring comes into the
+        // next epoch, and nobody has to wake us. Alone on the core it costs a system call.
+        let under_way = shared.ledger.borrow().bytes() > 0;
+        if under_way && !yielded {
+            std::thread::yield_now();
+        }
+        yielded = !yielded && under_way;
+        let most = if yielded { Duration::ZERO } else { PARKED_MOST };
+        worker.step_or_park(Some(most));
         let now = [shared.processed.first(), shared.committed.first()];
         if now != last {
             // Either frontier moved: the next epoch may close, or there is room again.
             last = now;
+            yielded = false;
             shared.ledger.borrow_mut().processed(now[0]);
             let processed = now[0].unwrap_or(u64::MAX);
             shared.setup.progress.processed.fetch_max(processed, Ordering::AcqRel);
