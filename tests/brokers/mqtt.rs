@@ -1,0 +1,263 @@
+//! MQTT: killed and cut off whenever, no message is lost, only what the broker sent twice is
+//! applied twice, and nothing is with `dedupe`.
+
+mod devices;
+mod tap;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
+    ops::Range,
+    time::Duration,
+};
+
+use twinflow_servers::{Artemis, Mosquitto, Options, Proxy, Way};
+
+use crate::{
+    clock::{now, until},
+    program::{Program, free_port, last_words},
+};
+use devices::Devices;
+use tap::Tap;
+
+/// Every so many messages, one is for a turbine that answers with commands.
+const TURBINE_EVERY: u64 = 40;
+const TURBINES: u64 = 10;
+
+/// How much, and how often it is killed and cut off.
+#[derive(Clone, Copy)]
+struct Size {
+    messages: u64,
+    twins: u64,
+    kills: u64,
+    cuts: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Case {
+    size: Size,
+    window: u16,
+    dedupe: bool,
+}
+
+impl Case {
+    /// The topic and the payload of message `n`.
+    fn message(&self, n: u64) -> (String, String) {
+        if n.is_multiple_of(TURBINE_EVERY) {
+            let turbine = n / TURBINE_EVERY % TURBINES;
+            let topic = format!("plant/7/turbine-{turbine}/bearing");
+            return (topic, format!("{{\"id\":{n},\"bearing_celsius\":96.0}}"));
+        }
+        let payload = format!("{{\"id\":{n},\"pad\":\"{}\"}}", "x".repeat(100));
+        (format!("plant/7/twin-{}/telemetry", n % self.size.twins), payload)
+    }
+
+    fn settings(&self, port: u16) -> String {
+        let dedupe = if self.dedupe { "dedupe = { json = \"/id\" }\n" } else { "" };
+        format!(
+            "[models.audit]\ntype = \"journal\"\nkeep = 100000\n\
+             [models.turbines]\ntype = \"wind-turbine\"\n\
+             [connections.plant]\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{port}\"\n\
+             client_id = \"faults\"\nreceive_max = {}\nreconnect_backoff_ms = 50\n\
+             reconnect_backoff_max_ms = 500\n{dedupe}\
+             topics = [{{ topic = \"plant/{{site}}/{{twin}}/telemetry\", model = \"audit\" }}, \
+             {{ topic = \"plant/{{site}}/{{twin}}/bearing\", model = \"turbines\" }}]\n\
+             feedback = {{ topic = \"plant/{{site}}/{{twin}}/command\" }}\n",
+            self.window
+        )
+    }
+}
+
+/// What one run counted beside the promises that it checked.
+#[derive(Default)]
+struct Counted {
+    redelivered: u64,
+    applied_twice: u64,
+    commands: u64,
+    commands_again: u64,
+}
+
+fn run(name: &str, broker: SocketAddr, case: Case) {
+    let (start, size) = (now(), case.size);
+    let tap = Tap::default();
+    let seen = tap.clone();
+    let watcher = move |way, connection, bytes: &[u8]| {
+        if way == Way::Down {
+            seen.take(connection, bytes);
+        }
+    };
+    let proxy = Proxy::start_watched(broker, Box::new(watcher)).unwrap();
+    let settings = case.settings(proxy.address().port());
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let mut devices = Devices::connect(broker);
+    let mut program = Program::start(dir.path(), port, &settings);
+    until(60, "the session at the broker is made", || program.connection("plant") == "running");
+
+    let faults = size.kills + size.cuts;
+    let rounds = faults + 1;
+    let range = |round: u64| round * size.messages / rounds..(round + 1) * size.messages / rounds;
+    for fault in 0..faults {
+        let is_kill = fault % 2 == 0 && fault / 2 < size.kills || fault / 2 >= size.cuts;
+        std::thread::scope(|scope| {
+            let Range { start, end } = range(fault);
+            let devices = &mut devices;
+            scope.spawn(move || devices.publish((start..end).map(|n| case.message(n))));
+            let at = start + (end - start) * (2 + fault * 7 % 5) / 10;
+            until(300, &format!("{at} messages have passed before fault {fault}"), || {
+                assert!(program.runs(), "it ended by itself: {}", last_words(dir.path()));
+                tap.distinct() >= at
+            });
+            if is_kill {
+                program.kill();
+                program = Program::start(dir.path(), port, &settings);
+            } else {
+                // Some way into whatever packet is on its way then.
+                proxy.cut_after_bytes(Way::Down, 1_000 + fault * 37);
+            }
+        });
+    }
+    devices.publish(range(faults).map(|n| case.message(n)));
+    until(600, "all messages have passed", || tap.distinct() >= size.messages);
+    let counted = check(&case, &program, &tap, &mut devices);
+    program.stop();
+    println!(
+        "mqtt: {name}, {} messages of QoS 1, window {}{}, {} kills, {} cuts: none lost, all in \
+         order; {} redelivered, {} applied twice, all among those; {} commands, each with one id, \
+         {} came again; {:.1} s",
+        size.messages,
+        case.window,
+        if case.dedupe { " with dedupe" } else { "" },
+        size.kills,
+        size.cuts,
+        counted.redelivered,
+        counted.applied_twice,
+        counted.commands,
+        counted.commands_again,
+        start.elapsed().as_secs_f64()
+    );
+}
+
+/// All promises, once everything has been applied.
+fn check(case: &Case, program: &Program, tap: &Tap, devices: &mut Devices) -> Counted {
+    let mut expected = BTreeMap::<String, Vec<u64>>::new();
+    let of_twins = (0..case.size.messages).filter(|n| !n.is_multiple_of(TURBINE_EVERY));
+    for n in of_twins {
+        expected.entry(format!("twin-{}", n % case.size.twins)).or_default().push(n);
+    }
+    let twins: Vec<_> = expected.keys().cloned().collect();
+    let is_in = |journals: &BTreeMap<String, Vec<String>>| {
+        let distinct = |ids: &Vec<String>| ids.iter().collect::<HashSet<_>>().len();
+        journals.values().map(distinct).sum::<usize>()
+    };
+    let all: usize = expected.values().map(Vec::len).sum();
+    let mut journals = program.journals(&twins);
+    for _look in 0..60 {
+        if is_in(&journals) >= all {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        journals = program.journals(&twins);
+    }
+    let delivered = tap.delivered();
+    let times = |n: u64| delivered.get(&n).copied().unwrap_or_default();
+    let mut counted = Counted::default();
+    counted.redelivered = delivered.values().map(|times| times - 1).sum();
+    for (twin, expected) in &expected {
+        let ids = journals.get(twin).map_or(&[][..], Vec::as_slice);
+        let mut applied = HashMap::<u64, u64>::new();
+        let mut first = Vec::new();
+        for id in ids.iter().map(|id| id.parse::<u64>().unwrap()) {
+            let times = applied.entry(id).or_default();
+            *times += 1;
+            if *times == 1 {
+                first.push(id);
+            }
+        }
+        assert_eq!(&first, expected, "{twin}: lost, or out of order");
+        for (id, count) in applied {
+            assert!(count <= times(id), "{twin}: {id} came {} times, {count} applied", times(id));
+            counted.applied_twice += count - 1;
+        }
+    }
+    assert!(!case.dedupe || counted.applied_twice == 0, "{} with dedupe", counted.applied_twice);
+    check_commands(case, &times, devices, &mut counted);
+    counted
+}
+
+/// Every fourth hot reading is answered by one command with one id.
+fn check_commands(
+    case: &Case,
+    times: &dyn Fn(u64) -> u64,
+    devices: &mut Devices,
+    counted: &mut Counted,
+) {
+    let (mut sent, mut passed) = (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new());
+    for n in (0..case.size.messages).step_by(TURBINE_EVERY as usize) {
+        let turbine = format!("turbine-{}", n / TURBINE_EVERY % TURBINES);
+        *sent.entry(turbine.clone()).or_default() += 1;
+        *passed.entry(turbine).or_default() += times(n);
+    }
+    let least: u64 = sent.values().map(|count| count / 4).sum();
+    until(60, &format!("{least} commands arrive"), || devices.commands().len() as u64 >= least);
+    // Time for one too many to show itself.
+    std::thread::sleep(Duration::from_secs(1));
+    let commands = devices.commands();
+    for (turbine, readings) in &sent {
+        let count = commands.iter().filter(|((twin, _), _)| twin == turbine).count() as u64;
+        let most = if case.dedupe { readings / 4 } else { passed[turbine] / 4 };
+        assert!(count >= readings / 4, "{turbine}: {count} commands for {readings} readings");
+        assert!(count <= most, "{turbine}: {count} commands, at most {most} are due");
+    }
+    counted.commands = commands.len() as u64;
+    counted.commands_again = commands.values().map(|times| times - 1).sum();
+}
+
+fn mosquitto(case: Case) {
+    let options = Options { max_inflight: 1000 };
+    let broker = Mosquitto::start(options).unwrap();
+    run("Mosquitto", broker.address(), case);
+}
+
+fn artemis(case: Case) {
+    let broker = Artemis::start().unwrap();
+    run("Artemis", broker.address(), case);
+}
+
+const SMALL: Size = Size { messages: 5_000, twins: 50, kills: 20, cuts: 5 };
+const FULL: Size = Size { messages: 200_000, twins: 1_000, kills: 5, cuts: 5 };
+
+#[test]
+fn small_twenty_kills_with_mosquitto_lose_nothing() {
+    mosquitto(Case { size: SMALL, window: 1000, dedupe: false });
+}
+
+#[test]
+fn small_twenty_kills_with_artemis_and_dedupe_repeat_nothing() {
+    artemis(Case { size: SMALL, window: 20, dedupe: true });
+}
+
+#[test]
+#[ignore = "full size: cargo xtask faults mqtt"]
+fn full_mosquitto_window_20() {
+    [false, true].into_iter().for_each(|dedupe| mosquitto(Case { size: FULL, window: 20, dedupe }));
+}
+
+#[test]
+#[ignore = "full size: cargo xtask faults mqtt"]
+fn full_mosquitto_window_1000() {
+    [false, true]
+        .into_iter()
+        .for_each(|dedupe| mosquitto(Case { size: FULL, window: 1000, dedupe }));
+}
+
+#[test]
+#[ignore = "full size: cargo xtask faults mqtt"]
+fn full_artemis_window_20() {
+    [false, true].into_iter().for_each(|dedupe| artemis(Case { size: FULL, window: 20, dedupe }));
+}
+
+#[test]
+#[ignore = "full size: cargo xtask faults mqtt"]
+fn full_artemis_window_1000() {
+    [false, true].into_iter().for_each(|dedupe| artemis(Case { size: FULL, window: 1000, dedupe }));
+}
