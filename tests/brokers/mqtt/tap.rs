@@ -1,39 +1,50 @@
-//! Reads what the broker sends on its way to the program: which message, and how often.
+//! Reads what passes between broker and program: which message, how often, and what is
+//! acknowledged.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-const PUBLISH: u8 = 3;
+use twinflow_servers::Way;
 
-/// How often each id was on its way, as a whole packet.
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+
+/// Whole packets, as the proxy sees them.
 #[derive(Clone, Default)]
 pub(crate) struct Tap(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
 struct Seen {
-    /// The beginning of a packet, for each connection.
-    half: HashMap<u64, Vec<u8>>,
+    /// The beginning of a packet, for each connection and whether it is the program's.
+    half: HashMap<(u64, bool), Vec<u8>>,
+    /// Packet ids of messages that a connection has not acknowledged.
+    open: HashMap<(u64, u16), u64>,
+    /// How often each message has passed.
     delivered: HashMap<u64, u64>,
+    /// All messages that passed, in order.
+    passed: Vec<u64>,
+    /// The most that were open at a time on one connection.
+    open_max: usize,
+    /// Acknowledgements of what was not open on their connection.
+    stray: u64,
 }
 
 impl Tap {
     /// Takes bytes of a connection.
-    pub(crate) fn take(&self, connection: u64, bytes: &[u8]) {
+    pub(crate) fn take(&self, way: Way, connection: u64, bytes: &[u8]) {
         let mut seen = self.0.lock().unwrap();
-        let Seen { half, delivered } = &mut *seen;
-        let held = half.entry(connection).or_default();
+        let key = (connection, way == Way::Up);
+        let mut held = seen.half.remove(&key).unwrap_or_default();
         held.extend_from_slice(bytes);
         let mut at = 0;
         while let Some(len) = packet_len(&held[at..]) {
-            let packet = &held[at..at + len];
-            if packet[0] >> 4 == PUBLISH {
-                *delivered.entry(id(packet)).or_default() += 1;
-            }
+            seen.packet(way, connection, &held[at..at + len]);
             at += len;
         }
         held.drain(..at);
+        seen.half.insert(key, held);
     }
 
     /// How many different messages have passed.
@@ -41,9 +52,44 @@ impl Tap {
         self.0.lock().unwrap().delivered.len() as u64
     }
 
-    /// How often each has passed.
+    /// How often each message has passed.
     pub(crate) fn delivered(&self) -> HashMap<u64, u64> {
         self.0.lock().unwrap().delivered.clone()
+    }
+
+    /// All messages that passed, in order, repeated ones too.
+    pub(crate) fn passed(&self) -> Vec<u64> {
+        self.0.lock().unwrap().passed.clone()
+    }
+
+    /// The most messages that a connection had open at a time, and the acknowledgements of nothing.
+    pub(crate) fn open_and_stray(&self) -> (usize, u64) {
+        let seen = self.0.lock().unwrap();
+        (seen.open_max, seen.stray)
+    }
+}
+
+impl Seen {
+    fn packet(&mut self, way: Way, connection: u64, packet: &[u8]) {
+        // The length in the fixed header has one byte to four.
+        let body = 2 + packet[1..].iter().take_while(|byte| **byte & 0x80 != 0).count();
+        let number = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+        match (way, packet[0] >> 4) {
+            (Way::Down, PUBLISH) => {
+                let (id, packet_id) = (id(packet), number(body + 2 + usize::from(number(body))));
+                *self.delivered.entry(id).or_default() += 1;
+                self.passed.push(id);
+                // What an earlier connection left open is not this one's.
+                self.open.retain(|(other, _), _| *other >= connection);
+                self.open.insert((connection, packet_id), id);
+                self.open_max = self.open_max.max(self.open.len());
+            }
+            (Way::Up, PUBACK) => {
+                let open = self.open.remove(&(connection, number(body)));
+                self.stray += u64::from(open.is_none());
+            }
+            _ => {}
+        }
     }
 }
 
@@ -70,17 +116,20 @@ fn packet_len(bytes: &[u8]) -> Option<usize> {
 }
 
 #[test]
-fn packets_in_pieces_are_counted_once_each() {
+fn packets_in_pieces_are_counted_once_each_and_stray_acknowledgements_are_seen() {
     let tap = Tap::default();
-    let packet = |id: u64| {
-        let body = format!("\0\u{1}t\0\u{1}\0{{\"id\":{id}}}");
+    let packet = |id: u64, packet_id: u8| {
+        let body = format!("\0\u{1}t\0{}\0{{\"id\":{id}}}", char::from(packet_id));
         [&[0x32, body.len() as u8][..], body.as_bytes()].concat()
     };
-    let stream = [packet(7), packet(12), packet(7), vec![0xd0, 0]].concat();
+    let stream = [packet(7, 1), packet(12, 2), packet(7, 3), vec![0xd0, 0]].concat();
     for piece in stream.chunks(5) {
-        tap.take(1, piece);
+        tap.take(Way::Down, 1, piece);
     }
-    tap.take(2, &packet(3)[..4]);
+    tap.take(Way::Down, 2, &packet(3, 1)[..4]);
+    assert_eq!(tap.passed(), [7, 12, 7]);
     assert_eq!(tap.delivered(), HashMap::from([(7, 2), (12, 1)]));
-    assert_eq!(tap.distinct(), 2);
+    assert_eq!((tap.distinct(), tap.open_and_stray()), (2, (3, 0)));
+    tap.take(Way::Up, 1, &[0x40, 2, 0, 1, 0x40, 2, 0, 9]);
+    assert_eq!(tap.open_and_stray(), (3, 1));
 }
