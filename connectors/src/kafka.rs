@@ -15,7 +15,6 @@ mod offsets;
 mod options;
 mod partitions;
 mod plan;
-mod pointer;
 mod record;
 mod secret;
 mod session;
@@ -131,10 +130,7 @@ impl Connector for Kafka {
         let (tell, told) = oneshot::channel();
         let (number, _) = link.intake.slot_number();
         let name = format!("kafka:{}:{number}", link.intake.connection());
-        let thread = move || {
-            // Nobody may wait any more; then the result is of no use.
-            let _nobody = tell.send(session::run(plan, begun, link, gone));
-        };
+        let thread = move || session::run(plan, begun, link, gone, tell);
         std::thread::Builder::new().name(name).spawn(thread).map_err(|error| {
             ConnectorError::new(ErrorKind::Unreachable, "start a thread").because(error)
         })?;

@@ -20,7 +20,7 @@ pub mod memory;
 pub mod message;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
-#[cfg(feature = "mqtt")]
+#[cfg(any(feature = "kafka", feature = "mqtt"))]
 mod pointer;
 #[cfg(feature = "rest")]
 pub mod rest;

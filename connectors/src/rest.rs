@@ -35,7 +35,7 @@ use axum::Router;
 use tokio::sync::oneshot;
 
 pub use routes::is_local;
-pub use serve::{ServeLimits, serve};
+pub use serve::{Refuse, ServeLimits, serve};
 pub use settings::RestSettings;
 
 use self::{
@@ -159,7 +159,14 @@ impl Rest {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
         let limits = self.service.settings.serve_limits();
-        let serving = serve(listener, routes::own_listener(&self.service), limits, stopped);
+        let service = Arc::clone(&self.service);
+        let serving = serve(
+            listener,
+            routes::own_listener(&self.service),
+            Arc::new(move |request| routes::check_host(&service, request)),
+            limits,
+            stopped,
+        );
         let session = async {
             session.await;
             drop(stop);

@@ -115,8 +115,10 @@ impl AttributesWriter {
     }
 
     /// The partition of a replayable source, as numbered by its link.
+    #[inline]
     pub fn partition(&mut self, number: u32) {
-        self.put(tag::PARTITION, &[&number.to_le_bytes()]);
+        let [a, b, c, d] = number.to_le_bytes();
+        self.0.extend_from_slice(&[tag::PARTITION, 0, 4, 0, a, b, c, d]);
     }
 
     /// Why a row is undeliverable.
@@ -308,6 +310,12 @@ impl<'f> Attributes<'f> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether there is nothing but a partition: nearly every row of a replayable source.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.0.is_empty() || (self.0.len() == 8 && self.0[0] == tag::PARTITION)
     }
 
     /// The bytes as the row carries them.

@@ -16,6 +16,7 @@ pub(crate) fn acknowledge(sent: Stream<'_, u64, Vec<()>>, shared: &Rc<WorkerShar
     sent.sink(Pipeline, "acknowledge", move |(input, frontier)| {
         input.for_each(|_capability, none| none.clear());
         let through = frontier.frontier().first().copied();
+        shared.committed.note(through);
         let setup = &shared.setup;
         setup.dead_letters.commit(through.map_or(u64::MAX, |epoch| epoch.saturating_sub(1)));
         setup.progress.committed.fetch_max(through.unwrap_or(u64::MAX), Ordering::AcqRel);

@@ -91,6 +91,7 @@ pub(crate) struct FeedbackBuffer {
 }
 
 impl FeedbackBuffer {
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -99,6 +100,7 @@ impl FeedbackBuffer {
     }
 
     /// A new call begins; its limits count from here.
+    #[inline]
     pub(crate) fn start_call(&mut self) {
         self.call = (self.ends.len(), self.bytes.len());
         self.passed = None;

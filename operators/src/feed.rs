@@ -4,11 +4,7 @@ use std::{fmt, marker::PhantomData, rc::Rc};
 
 use timely::{
     container::NoopBuilder,
-    dataflow::{
-        Stream,
-        channels::pact::Pipeline,
-        operators::{Concat, Probe, generic::operator::Operator},
-    },
+    dataflow::{Stream, channels::pact::Pipeline, operators::generic::operator::Operator},
 };
 use twinflow_connectors::row::RowKind;
 
@@ -134,11 +130,10 @@ impl<'scope> Feed<'scope, Changes> {
     pub fn settle(self) -> Settled<'scope> {
         let Inner { processed, source_parts, shared, .. } = self.inner;
         let Processed { parts, link_rows } = processed.expect("a feed of changes was processed");
-        let parts = parts.probe_with(&shared.processed).concat(source_parts);
         let names = shared.setup.first_part.clone().filter(|_| shared.setup.index == 0);
-        let durable = persist(parts, &shared, names);
+        let durable = persist(parts, source_parts, &shared, names);
         let committed = commit(durable, std::sync::Arc::clone(&shared.setup.store));
-        let sent = send(link_rows, committed, &shared).probe_with(&shared.committed);
+        let sent = send(link_rows, committed, &shared);
         acknowledge(sent, &shared);
         Settled(PhantomData)
     }

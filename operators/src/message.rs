@@ -33,7 +33,7 @@ impl<'m> MessageInfo<'m> {
         format: Format,
         attributes: Attributes<'m>,
     ) -> Self {
-        let source_time = if attributes.is_empty() { None } else { attributes.source_time() };
+        let source_time = if attributes.is_plain() { None } else { attributes.source_time() };
         Self { connection, received_at, source_time, format, attributes }
     }
 

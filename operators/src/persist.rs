@@ -7,7 +7,7 @@ use timely::{
     dataflow::{
         Stream,
         channels::pact::Pipeline,
-        operators::{Capability, generic::operator::Operator},
+        operators::{Capability, InputCapability, generic::operator::Operator},
     },
 };
 
@@ -19,12 +19,15 @@ pub(crate) type Durable = Vec<u64>;
 /// Builds the operator; `first` is written in the generation's first epoch.
 pub(crate) fn persist<'scope>(
     parts: Stream<'scope, u64, Vec<EpochPart>>,
+    source_parts: Stream<'scope, u64, Vec<EpochPart>>,
     shared: &Rc<WorkerShared>,
     first: Option<EpochPart>,
 ) -> Stream<'scope, u64, Durable> {
     let scope = parts.scope();
     let shared = Rc::clone(shared);
-    parts.unary_frontier::<CapacityContainerBuilder<Durable>, _, _, _>(
+    parts.binary_frontier::<_, CapacityContainerBuilder<Durable>, _, _, _, _>(
+        source_parts,
+        Pipeline,
         Pipeline,
         "persist",
         move |initial, info| {
@@ -44,19 +47,26 @@ pub(crate) fn persist<'scope>(
             drop(initial);
             let mut open: BTreeMap<u64, EpochPart> = BTreeMap::new();
             let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
-            move |(input, frontier), output| {
-                input.for_each(|capability, parts| {
-                    let Some(held) = capability.retain_least(output.output_index()) else { return };
+            move |(parts, frontier), (source_parts, source_frontier), output| {
+                let index = output.output_index();
+                let mut take = |capability: InputCapability<u64>, parts: &mut Vec<EpochPart>| {
+                    let Some(held) = capability.retain_least(index) else { return };
                     let epoch = *held.time();
                     for part in parts.drain(..) {
                         gather(&mut open, epoch, part);
                     }
                     owed.entry(epoch).or_insert(held);
-                });
+                };
+                parts.for_each(&mut take);
+                source_parts.for_each(take);
                 // Complete epochs go to the store; their capabilities stay here.
                 // An empty frontier is the end: epochs after the newest never were.
                 let newest = owed.last_key_value().map_or(closed, |(epoch, _)| epoch + 1);
-                let through = frontier.frontier().first().copied().unwrap_or(newest.max(closed));
+                let processed = frontier.frontier().first().copied();
+                shared.processed.note(processed);
+                let first =
+                    processed.into_iter().chain(source_frontier.frontier().first().copied()).min();
+                let through = first.unwrap_or(newest.max(closed));
                 if through > closed {
                     while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {
                         let (epoch, part) = part.remove_entry();

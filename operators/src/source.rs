@@ -24,7 +24,6 @@ use timely::{
         operators::{
             Capability,
             generic::{OutputBuilder, builder_rc::OperatorBuilder, operator::Operator},
-            probe::Handle,
         },
     },
     scheduling::Activator,
@@ -46,7 +45,8 @@ pub(crate) struct Sourced<'scope> {
 struct Held {
     rows: Capability<u64>,
     parts: Capability<u64>,
-    news: Capability<u64>,
+    /// Only where there are other processes.
+    news: Option<Capability<u64>>,
 }
 
 impl Held {
@@ -57,7 +57,9 @@ impl Held {
     fn move_to(&mut self, epoch: u64) {
         self.rows.downgrade(&epoch);
         self.parts.downgrade(&epoch);
-        self.news.downgrade(&epoch);
+        if let Some(news) = &mut self.news {
+            news.downgrade(&epoch);
+        }
     }
 }
 
@@ -67,19 +69,13 @@ fn other_processes(index: usize, peers: usize, threads: usize) -> impl Iterator<
     (0..peers).step_by(threads).filter(move |first| *first != own).map(|first| first as u64)
 }
 
-/// Epochs between a frontier and the open epoch.
-fn behind(frontier: &Handle<u64>, epoch: u64) -> u64 {
-    let first = frontier.with_frontier(|frontier| frontier.first().copied());
-    first.map_or(0, |first| epoch.saturating_sub(first))
-}
-
 type Batches<C> = CapacityContainerBuilder<Vec<C>>;
 
 /// The outputs of a source.
 struct Ports {
     rows: OutputBuilder<u64, NoopBuilder<Frame>>,
     parts: OutputBuilder<u64, Batches<EpochPart>>,
-    news: OutputBuilder<u64, Batches<(u64, u64)>>,
+    news: Option<OutputBuilder<u64, Batches<(u64, u64)>>>,
 }
 
 impl Ports {
@@ -92,9 +88,10 @@ impl Ports {
 
     /// Tells the other processes which epoch is open now.
     fn give_news(&mut self, open: &Held, others: impl Iterator<Item = u64>) {
+        let Some((port, held)) = self.news.as_mut().zip(open.news.as_ref()) else { return };
         let epoch = open.epoch() + 1;
-        let mut output = self.news.activate();
-        let mut session = output.session(&open.news);
+        let mut output = port.activate();
+        let mut session = output.session(held);
         session.give_iterator(others.map(|other| (other, epoch)));
     }
 }
@@ -103,18 +100,19 @@ impl Ports {
 pub(crate) fn source<'scope>(
     scope: Scope<'scope, u64>,
     shared: &Rc<WorkerShared>,
-    processed: Handle<u64>,
-    committed: Handle<u64>,
 ) -> Sourced<'scope> {
     let (index, peers) = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("source".to_owned(), scope);
     let (rows_port, rows) = builder.new_output::<Frame>();
     let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
-    let (news_port, news) = builder.new_output::<Vec<(u64, u64)>>();
+    // One process has nobody to tell: an output that is always empty would still cost its share of
+    // every epoch's progress.
+    let news = (peers > shared.setup.threads).then(|| builder.new_output::<Vec<(u64, u64)>>());
+    let (news_port, news) = news.unzip();
     let mut ports = Ports {
         rows: OutputBuilder::from(rows_port),
         parts: OutputBuilder::from(parts_port),
-        news: OutputBuilder::from(news_port),
+        news: news_port.map(OutputBuilder::from),
     };
     let address = builder.operator_info().address;
     let activator = scope.activator_for(address.clone());
@@ -123,8 +121,9 @@ pub(crate) fn source<'scope>(
 
     let shared_here = Rc::clone(shared);
     builder.build(move |mut capabilities| {
-        let mut next = || capabilities.pop().expect("one capability for each of three outputs");
-        let (news, parts) = (next(), next());
+        let mut next = || capabilities.pop().expect("one capability for each output");
+        let news = ports.news.is_some().then(&mut next);
+        let parts = next();
         let mut held = Some(Held { rows: next(), parts, news });
         let mut intake = Intake::new(&shared_here);
         move |_frontiers| {
@@ -145,7 +144,8 @@ pub(crate) fn source<'scope>(
                 return;
             }
             let epoch = open.epoch();
-            let may_close = behind(&committed, epoch) < setup.limits.uncommitted_epochs_max;
+            let may_close =
+                shared_here.committed.behind(epoch) < setup.limits.uncommitted_epochs_max;
             let mut output = ports.rows.activate();
             let mut rows = output.session_with_builder(&open.rows);
             let more = intake.fill(epoch, may_close, |mut frame| rows.give_container(&mut frame));
@@ -154,7 +154,7 @@ pub(crate) fn source<'scope>(
             if let Marks::Later(delay) = intake.marks() {
                 again.activate_after(delay);
             }
-            let unprocessed = behind(&processed, epoch);
+            let unprocessed = shared_here.processed.behind(epoch);
             if intake.has_data() && may_close && unprocessed < setup.limits.open_epochs_max {
                 ports.give_part(open, intake.finish());
                 ports.give_news(open, other_processes(index, peers, setup.threads));
@@ -167,7 +167,9 @@ pub(crate) fn source<'scope>(
             }
         }
     });
-    hear_news(news, shared);
+    if let Some(news) = news {
+        hear_news(news, shared);
+    }
     Sourced { rows, parts, activator }
 }
 

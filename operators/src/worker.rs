@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use timely::{dataflow::operators::probe::Handle, worker::Worker};
+use timely::worker::Worker;
 use twinflow_connectors::{
     link::{Edge, Slot, Wake},
     message::Clock,
@@ -101,14 +101,41 @@ impl fmt::Debug for WorkerSetup {
     }
 }
 
+/// A frontier that an operator saw and others ask for; a probe would be one more operator that
+/// every epoch passes.
+#[derive(Debug)]
+pub(crate) struct Reached(Cell<Option<u64>>);
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self(Cell::new(Some(0)))
+    }
+}
+
+impl Reached {
+    pub(crate) fn note(&self, frontier: Option<u64>) {
+        self.0.set(frontier);
+    }
+
+    /// The first epoch that is not over, `None` at the end.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.0.get()
+    }
+
+    /// Epochs between the frontier and the open epoch.
+    pub(crate) fn behind(&self, epoch: u64) -> u64 {
+        self.first().map_or(0, |first| epoch.saturating_sub(first))
+    }
+}
+
 /// What the operators of one worker share.
 pub(crate) struct WorkerShared {
     pub(crate) setup: WorkerSetup,
     pub(crate) ledger: RefCell<Ledger>,
-    /// Probe behind `process`.
-    pub(crate) processed: Handle<u64>,
-    /// Probe behind `send`.
-    pub(crate) committed: Handle<u64>,
+    /// The frontier behind `process`, as `persist` last saw it.
+    pub(crate) processed: Reached,
+    /// The frontier behind `send`, as `acknowledge` last saw it.
+    pub(crate) committed: Reached,
     next_dead_letter: Cell<u64>,
 }
 
@@ -118,8 +145,8 @@ impl WorkerShared {
         Self {
             setup,
             ledger: RefCell::default(),
-            processed: Handle::new(),
-            committed: Handle::new(),
+            processed: Reached::default(),
+            committed: Reached::default(),
             next_dead_letter,
         }
     }
@@ -141,22 +168,21 @@ impl WorkerShared {
 pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
     let shared = Rc::new(WorkerShared::new(setup));
     let activator = worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = source(scope, &shared, shared.processed.clone(), shared.committed.clone());
+        let sourced = source(scope, &shared);
         let activator = sourced.activator.clone();
         build(Feed::new(sourced, &shared));
         activator
     });
     debug_assert!(shared.setup.first_epoch > 0, "epochs are counted from 1");
     let mut last = [Some(0); 2];
-    while !shared.committed.done() {
+    while shared.committed.first().is_some() {
         if shared.setup.control.quits() {
             // What is not committed never was, as after a crash.
             worker.installed_dataflows().into_iter().for_each(|it| worker.drop_dataflow(it));
             return;
         }
         worker.step_or_park(Some(Duration::from_millis(500)));
-        let now = [&shared.processed, &shared.committed]
-            .map(|probe| probe.with_frontier(|frontier| frontier.first().copied()));
+        let now = [shared.processed.first(), shared.committed.first()];
         if now != last {
             // Either frontier moved: the next epoch may close, or there is room again.
             last = now;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +12,7 @@ use crate::{
     jars,
     place::{self, Folder, Place},
     process::{self, Process},
+    proxy::Proxy,
 };
 
 const VERSION: &str = "4.3.1";
@@ -18,7 +20,7 @@ const VERSION: &str = "4.3.1";
 /// The one id that all nodes of a cluster are formatted with.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
-/// Name and password for SCRAM-SHA-512.
+/// Name and password for PLAIN and SCRAM-SHA-512.
 pub const ALICE: (&str, &str) = ("alice", "alice-secret");
 
 /// Name and password for PLAIN, as a service that looks like Kafka wants them.
@@ -43,12 +45,21 @@ struct Node {
     process: Option<Process>,
     ports: Ports,
     folder: PathBuf,
+    ways: Vec<Behind>,
+}
+
+/// A listener that says that it is where a proxy is.
+#[derive(Debug)]
+struct Behind {
+    port: u16,
+    proxy: Proxy,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     plain: u16,
     controller: u16,
+    sasl_ssl: u16,
     sasl: u16,
 }
 
@@ -71,13 +82,26 @@ impl Kafka {
         place::with_free_ports(|| Self::start_at(&Place::Own, count))
     }
 
-    /// At a place. The fixed ports are 19092 and 19094 (SASL_SSL) for one node; with more the third
-    /// digit is the number of the node, from 1.
+    /// One node with so many [ways](Kafka::way) to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kafka::start`], and when a proxy cannot be started.
+    pub fn start_with_ways(ways: usize) -> Result<Self, ServerError> {
+        place::with_free_ports(|| Self::start_all(&Place::Own, 1, ways))
+    }
+
+    /// At a place. The fixed ports are 19092, 19094 (SASL_SSL) and 19095 (SASL_PLAINTEXT) for one
+    /// node; with more the third digit is the number of the node, from 1.
     ///
     /// # Errors
     ///
     /// As [`Kafka::start`].
     pub fn start_at(place: &Place, count: u16) -> Result<Self, ServerError> {
+        Self::start_all(place, count, 0)
+    }
+
+    fn start_all(place: &Place, count: u16, ways: usize) -> Result<Self, ServerError> {
         let artifacts = [
             ("org.apache.kafka", "kafka_2.13", VERSION),
             ("org.apache.kafka", "kafka-tools", VERSION),
@@ -90,13 +114,14 @@ impl Kafka {
         for number in 1..=count {
             let ports = match place {
                 Place::Own => {
-                    let [plain, controller, sasl] = place::free_ports()?;
-                    Ports { plain, controller, sasl }
+                    let [plain, controller, sasl_ssl, sasl] = place::free_ports()?;
+                    Ports { plain, controller, sasl_ssl, sasl }
                 }
                 Place::Fixed(_) => Ports::fixed(if count == 1 { 0 } else { number }),
             };
             let folder = folder.path().join(format!("n{number}"));
-            nodes.push(Node { process: None, ports, folder });
+            let ways = (0..ways).map(|_| Behind::start()).collect::<Result<_, _>>()?;
+            nodes.push(Node { process: None, ports, folder, ways });
         }
         let mut kafka = Self { nodes, folder, class_path };
         for at in 0..kafka.nodes.len() {
@@ -117,10 +142,24 @@ impl Kafka {
         self.addresses(|ports| ports.plain)
     }
 
-    /// Addresses with TLS and log-in: PLAIN as [`CONNECTION_STRING`], SCRAM-SHA-512 as [`ALICE`].
+    /// Addresses with TLS and log-in: PLAIN as [`CONNECTION_STRING`] or [`ALICE`], SCRAM-SHA-512 as
+    /// [`ALICE`].
     #[must_use]
     pub fn sasl_bootstrap(&self) -> String {
+        self.addresses(|ports| ports.sasl_ssl)
+    }
+
+    /// Addresses with the same log-in and no encryption.
+    #[must_use]
+    pub fn sasl_plaintext_bootstrap(&self) -> String {
         self.addresses(|ports| ports.sasl)
+    }
+
+    /// A way to the first node that fails on demand. To a client that takes it, the node is there
+    /// and nowhere else.
+    #[must_use]
+    pub fn way(&self, number: usize) -> Option<&Proxy> {
+        Some(&self.nodes.first()?.ways.get(number)?.proxy)
     }
 
     /// PEM file of the authority that the nodes' certificates are from.
@@ -201,50 +240,79 @@ impl Kafka {
         let java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"];
         let main = [self.class_path.as_str(), "kafka.Kafka", "server.properties"];
         let command = [&java[..], &main].concat();
-        let (stays, folder) = (self.folder.stays(), self.nodes[at].folder.clone());
-        let process = place::spawn(&command, &folder, stays, jars::JAVA)?;
-        self.nodes[at].process = Some(process);
+        let node = &mut self.nodes[at];
+        node.process = Some(match &self.folder {
+            Folder::Own(whole) => Process::start(&command, &node.folder, whole.path(), jars::JAVA),
+            Folder::Fixed(_) => Process::start_and_leave(&command, &node.folder, jars::JAVA),
+        }?);
         Ok(())
     }
 
     fn properties(&self, at: usize) -> String {
-        let Ports { plain, controller, sasl } = self.nodes[at].ports;
+        let Ports { plain, controller, sasl_ssl, sasl } = self.nodes[at].ports;
         let voters = self.nodes.iter().zip(1..);
         let voters = voters.map(|(node, id)| format!("{id}@127.0.0.1:{}", node.ports.controller));
         let (copies, in_sync) = (self.nodes.len().min(3), self.nodes.len().min(2));
-        let listeners = format!("PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl}");
+        let mut listeners = format!(
+            "PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl_ssl},\
+             SASL_PLAINTEXT://127.0.0.1:{sasl}"
+        );
+        let (mut advertised, mut protocols) = (listeners.clone(), String::new());
+        for (number, Behind { port, proxy }) in self.nodes[at].ways.iter().enumerate() {
+            listeners.push_str(&format!(",WAY{number}://127.0.0.1:{port}"));
+            advertised.push_str(&format!(",WAY{number}://{}", proxy.address()));
+            protocols.push_str(&format!(",WAY{number}:PLAINTEXT"));
+        }
         format!(
             "process.roles=broker,controller\nnode.id={id}\n\
              controller.quorum.voters={voters}\ncontroller.listener.names=CONTROLLER\n\
              listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners={listeners}\n\
+             advertised.listeners={advertised}\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,\
-             SASL_SSL:SASL_SSL\ninter.broker.listener.name=PLAINTEXT\nlog.dirs=data\n\
+             SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT{protocols}\n\
+             inter.broker.listener.name=PLAINTEXT\nlog.dirs=data\n\
              default.replication.factor={copies}\nmin.insync.replicas={in_sync}\n\
              offsets.topic.num.partitions=4\noffsets.topic.replication.factor={copies}\n\
              transaction.state.log.num.partitions=4\n\
              transaction.state.log.replication.factor={copies}\n\
              transaction.state.log.min.isr={in_sync}\ngroup.initial.rebalance.delay.ms=0\n\
-             auto.create.topics.enable=false\nssl.keystore.type=PEM\n\
+             auto.create.topics.enable=false\nlog.retention.check.interval.ms=500\n\
+             ssl.keystore.type=PEM\n\
              ssl.keystore.location={pem}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
-             listener.name.sasl_ssl.plain.sasl.jaas.config=\
-             org.apache.kafka.common.security.plain.PlainLoginModule required \
-             user_{user}=\"{password}\";\n\
-             listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
-             org.apache.kafka.common.security.scram.ScramLoginModule required;\n",
+             {logins}",
             id = at + 1,
             voters = voters.collect::<Vec<_>>().join(","),
             pem = self.folder.path().join("server.pem").display(),
-            user = CONNECTION_STRING.0,
-            password = CONNECTION_STRING.1,
+            logins = ["sasl_ssl", "sasl_plaintext"].map(logins).concat(),
         )
+    }
+}
+
+/// Whom a listener lets in.
+fn logins(listener: &str) -> String {
+    let modules = "org.apache.kafka.common.security";
+    let users = [ALICE, CONNECTION_STRING];
+    let users = users.map(|(user, password)| format!(" user_{user}=\"{password}\"")).concat();
+    format!(
+        "listener.name.{listener}.plain.sasl.jaas.config=\
+         {modules}.plain.PlainLoginModule required{users};\n\
+         listener.name.{listener}.scram-sha-512.sasl.jaas.config=\
+         {modules}.scram.ScramLoginModule required;\n"
+    )
+}
+
+impl Behind {
+    fn start() -> Result<Self, ServerError> {
+        let [port] = place::free_ports()?;
+        let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        Ok(Self { port, proxy })
     }
 }
 
 impl Ports {
     fn fixed(number: u16) -> Self {
         let base = 19_090 + 100 * number;
-        Self { plain: base + 2, controller: base + 3, sasl: base + 4 }
+        Self { plain: base + 2, controller: base + 3, sasl_ssl: base + 4, sasl: base + 5 }
     }
 }
 

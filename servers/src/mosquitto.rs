@@ -16,6 +16,9 @@ use crate::{
 
 const NEEDS: &str = "mosquitto is not there: apt-get install --no-install-recommends mosquitto";
 
+/// Name and password where a [`Mosquitto`] wants them.
+pub const PLANT: (&str, &str) = ("plant", "plant-secret");
+
 /// Settings of a [`Mosquitto`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -37,7 +40,7 @@ impl Default for Options {
 pub struct Mosquitto {
     process: Option<Process>,
     folder: Folder,
-    ports: [u16; 2],
+    ports: [u16; 3],
 }
 
 impl Mosquitto {
@@ -50,7 +53,7 @@ impl Mosquitto {
         place::with_free_ports(|| Self::start_at(&Place::Own, options))
     }
 
-    /// At a place; the fixed ports are 18830 and 18831 (TLS).
+    /// At a place; the fixed ports are 18830, 18831 (TLS) and 18832 (password).
     ///
     /// # Errors
     ///
@@ -60,12 +63,14 @@ impl Mosquitto {
         certificates::make(folder.path())?;
         let ports = match place {
             Place::Own => place::free_ports()?,
-            Place::Fixed(_) => [18_830, 18_831],
+            Place::Fixed(_) => [18_830, 18_831, 18_832],
         };
         let file = folder.path().join("mosquitto.conf");
         let failed = |error| ServerError::io("write", &file, &error);
         fs::create_dir(folder.path().join("store")).map_err(failed)?;
         fs::write(&file, settings(folder.path(), ports, options)).map_err(failed)?;
+        let users = ["mosquitto_passwd", "-b", "-c", "users", PLANT.0, PLANT.1];
+        process::complete(&users, folder.path(), NEEDS)?;
         let mut broker = Self { process: None, folder, ports };
         broker.start_again()?;
         Ok(broker)
@@ -81,6 +86,12 @@ impl Mosquitto {
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports[1]))
+    }
+
+    /// Where it takes [`PLANT`] alone.
+    #[must_use]
+    pub fn login_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ports[2]))
     }
 
     /// Folder with `ca.pem`, `client.crt` and `client.key`.
@@ -126,8 +137,8 @@ impl Mosquitto {
     }
 }
 
-fn settings(folder: &Path, ports: [u16; 2], options: Options) -> String {
-    let [plain, tls] = ports;
+fn settings(folder: &Path, ports: [u16; 3], options: Options) -> String {
+    let [plain, tls, login] = ports;
     // As root it would change to a user of its own, who may not read the key.
     let is_root = fs::metadata(folder).is_ok_and(|it| it.uid() == 0);
     let user = if is_root { "user root\n" } else { "" };
@@ -138,6 +149,7 @@ fn settings(folder: &Path, ports: [u16; 2], options: Options) -> String {
         "{user}per_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n\
          listener {tls} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/server.crt\n\
          keyfile {at}/server.key\nrequire_certificate true\nuse_identity_as_username true\n\
+         listener {login} 127.0.0.1\nallow_anonymous false\npassword_file {at}/users\n\
          max_inflight_messages {}\nmax_queued_messages 0\npersistence true\n\
          persistence_location {at}/store/\n{autosave}set_tcp_nodelay true\n",
         options.max_inflight

@@ -154,6 +154,6 @@ pub(crate) fn spawn(
     if stays {
         Process::start_and_leave(command, folder, needs)
     } else {
-        Process::start(command, folder, needs)
+        Process::start(command, folder, folder, needs)
     }
 }

@@ -15,14 +15,17 @@ use crate::error::ServerError;
 pub(crate) const PID_FILE: &str = "pid";
 
 /// Runs the rest of its arguments and says their pid. The pipe at its input closes when the process
-/// that holds the other end goes, however it goes, and the server with it.
+/// that holds the other end goes, however it goes, and the server with it, and the folder that is
+/// named first.
 const WATCHED: &str = r#"exec 3<&0
+folder=$1; shift
 "$@" </dev/null >&2 3<&- & pid=$!
 echo $pid
-{ cat <&3 >/dev/null 2>&1; kill -9 $pid 2>/dev/null; } >/dev/null 2>&1 & watcher=$!
+{ cat <&3; trap "" TERM; kill -9 $pid; rm -rf -- "$folder"; } >/dev/null 2>&1 & watcher=$!
 exec 3<&- >/dev/null
 wait $pid
-kill $watcher 2>/dev/null"#;
+kill $watcher 2>/dev/null
+wait $watcher"#;
 
 /// Runs the rest of its arguments for good, out of reach of the terminal's signals.
 const LEFT: &str = r#"setsid "$@" </dev/null >&2 & echo $!"#;
@@ -37,13 +40,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` in `folder`; what it says goes into `log` there.
+    /// Starts `command` in `folder`; what it says goes into `log` there. When it is dropped, or
+    /// this process is gone, so is `whole`, which is `folder` or around it.
     pub(crate) fn start(
         command: &[&str],
         folder: &Path,
+        whole: &Path,
         needs: &'static str,
     ) -> Result<Self, ServerError> {
-        let (shell, pid, log) = run(WATCHED, command, folder, needs)?;
+        let whole = whole.display().to_string();
+        let (shell, pid, log) = run(&[WATCHED, "sh", &whole], command, folder, needs)?;
         Ok(Self { shell: Some(shell), pid, log })
     }
 
@@ -53,7 +59,7 @@ impl Process {
         folder: &Path,
         needs: &'static str,
     ) -> Result<Self, ServerError> {
-        let (mut shell, pid, log) = run(LEFT, command, folder, needs)?;
+        let (mut shell, pid, log) = run(&[LEFT, "sh"], command, folder, needs)?;
         drop(shell.wait());
         let file = folder.join(PID_FILE);
         fs::write(&file, format!("{pid}\n"))
@@ -129,7 +135,7 @@ impl Drop for Process {
 }
 
 fn run(
-    script: &str,
+    script: &[&str],
     command: &[&str],
     folder: &Path,
     needs: &'static str,
@@ -142,7 +148,8 @@ fn run(
     let file = fs::File::create(&log).map_err(|error| ServerError::io("write", &log, &error))?;
     let failed = |error| ServerError::new(format!("start '{program}': {error}"));
     let mut shell = Command::new("sh")
-        .args(["-c", script, "sh"])
+        .arg("-c")
+        .args(script)
         .args(command)
         .current_dir(folder)
         .stdin(Stdio::piped())

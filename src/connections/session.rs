@@ -1,8 +1,8 @@
 //! The life of one slot: a session after another, each with a fresh link.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use twinflow_connectors::{
     error::{ConnectorError, chain},
     link::{Link, Slot},
@@ -80,9 +80,15 @@ impl Session {
                 Wanted::Running => {}
             }
             self.health.set(ConnectionState::Running, None);
+            let (before, since) = (self.slot.receipts().1, Instant::now());
             let opened = self.slot.open();
             let result = self.session(opened).await;
             self.slot.close();
+            // It worked: something was acknowledged, or it stayed longer than any wait.
+            let longest = Duration::from_millis(self.settings.reconnect_backoff_max_ms);
+            if self.slot.receipts().1 > before || since.elapsed() > longest {
+                backoff.reset();
+            }
             let Err(error) = result else { continue };
             if !error.is_retryable() {
                 self.fail(&error).await;

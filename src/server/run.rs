@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    sync::Arc,
 };
 
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -146,7 +147,13 @@ impl Serving {
             Error::new(ErrorKind::Unavailable, "could not watch the listener").because(error)
         })?;
         let stopped = async { drop(stopped.await) };
-        let task = runtime.spawn(serve(listener, router, ServeLimits::default(), stopped));
+        let task = runtime.spawn(serve(
+            listener,
+            router,
+            Arc::new(|_| None),
+            ServeLimits::default(),
+            stopped,
+        ));
         Ok(Self { stop, task })
     }
 

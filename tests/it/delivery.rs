@@ -1,8 +1,10 @@
 //! Delivery and acknowledgement, for both kinds of position and several numbers of workers.
 
-use twinflow::connectors::memory::Memory;
+use std::time::Duration;
 
-use crate::common::{Act, PATIENCE, Seen, builder, seen, step, wait_acknowledged};
+use twinflow::{ConnectionSettings, Engine, connectors::memory::Memory};
+
+use crate::common::{Act, PATIENCE, Seen, Watch, builder, seen, step, wait_acknowledged};
 
 /// Every shape in which one message must get through.
 fn shapes() -> impl Iterator<Item = (usize, Memory)> {
@@ -20,6 +22,23 @@ fn law_s3_one_message_then_silence_is_acknowledged() {
         assert_eq!(seen(&engine, "a").unwrap().numbers, [1], "{workers} workers");
         engine.stop().unwrap();
     }
+}
+
+/// Twelve doublings of 10 ms would be 40 s.
+#[test]
+fn a_connection_that_worked_comes_back_at_once_however_often_it_was_cut() {
+    let memory = Memory::acknowledged(20);
+    let broker = memory.broker();
+    let settings = ConnectionSettings { reconnect_backoff_ms: 10, ..ConnectionSettings::default() };
+    let builder = Engine::builder().workers(1).memory_store().model("seen", Watch);
+    let engine = builder.connection_with("plant", memory, settings).start().unwrap();
+    for n in 1..=12 {
+        broker.send("seen", "a", step(n, Act::Count));
+        let soon = broker.wait(Duration::from_secs(3), |broker| broker.acknowledged() >= n);
+        assert!(soon, "message {n} waited more than 3 s for the next session");
+        broker.cut();
+    }
+    engine.stop().unwrap();
 }
 
 #[test]

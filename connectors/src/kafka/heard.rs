@@ -23,6 +23,8 @@ pub(super) struct Heard {
     state: Mutex<Waiting>,
     /// Counts callbacks: the client's poll says nothing of an event that it served by one.
     served: AtomicU64,
+    /// Counts answers to commits.
+    commits: AtomicU64,
     /// Rings when there is something: records, errors, failed feedback.
     pub(super) bell: Notify,
 }
@@ -38,6 +40,11 @@ impl Heard {
     /// How many events were served by callbacks.
     pub(super) fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// How many commits were answered.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
@@ -94,6 +101,7 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        self.0.commits.fetch_add(1, Ordering::Relaxed);
         self.0.served.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = result {
             let mut state = self.0.state.lock().expect("only pushed and taken");

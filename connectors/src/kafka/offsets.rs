@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     assign::Assigned,
-    heard::Context,
+    heard::{Context, Heard},
     partitions::{Marks, Partitions},
     plan::Plan,
     settings::KafkaIsolation,
@@ -26,6 +26,8 @@ pub(super) struct Offsets {
     first: Marks,
     /// Whether something was committed that the brokers have not been told.
     is_new: bool,
+    /// How many commits were sent.
+    sent: u64,
     due: Instant,
     /// Said once: without this right everything but monitoring works.
     complained: bool,
@@ -34,7 +36,7 @@ pub(super) struct Offsets {
 impl Offsets {
     pub(super) fn new(plan: &Arc<Plan>) -> Self {
         let (first, due) = (Marks::new(), Instant::now());
-        Self { plan: Arc::clone(plan), first, is_new: false, due, complained: false }
+        Self { plan: Arc::clone(plan), first, is_new: false, sent: 0, due, complained: false }
     }
 
     /// Notes where new partitions begin; the first of them gets the number `count`.
@@ -109,9 +111,15 @@ impl Offsets {
                 }
             }
         }
-        if let Err(error) = consumer.commit(&list, CommitMode::Async) {
-            self.failed(&error);
+        match consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.sent += 1,
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// Whether a commit has not been answered yet.
+    pub(super) fn is_on_its_way(&self, heard: &Heard) -> bool {
+        heard.commits() < self.sent
     }
 
     /// A commit did not arrive: it is for monitoring only, so nothing depends on it.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{
     options,
-    pointer::Pointer,
     settings::{KafkaDedupe, KafkaFeedback, KafkaIdPlace, KafkaSettings, KafkaStart, KafkaTwinId},
 };
 use crate::{
     error::{ConnectorError, ErrorKind},
     message::model_name_error,
+    pointer::Pointer,
 };
 
 /// Checked settings.
@@ -218,4 +218,97 @@ fn check_feedback(feedback: &KafkaFeedback, topics: &[TopicPlan]) -> Result<(), 
         return Err(misconfigured(text));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConfigurableConnector, kafka::Kafka};
+
+    fn refusal(json: &str) -> String {
+        let mut settings = serde_json::json!({
+            "brokers": ["127.0.0.1:9092"], "topics": [{"topic": "t", "model": "m"}],
+        });
+        let change: serde_json::Value = serde_json::from_str(json).unwrap();
+        for (key, value) in change.as_object().unwrap() {
+            settings[key] = value.clone();
+        }
+        match serde_json::from_value(settings) {
+            Err(error) => error.to_string(),
+            Ok(settings) => match Kafka::from_settings(settings) {
+                Ok(_) => "accepted".into(),
+                Err(error) => crate::error::chain(&error),
+            },
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_a_sentence() {
+        let wrong = [
+            (r#"{"brokers":[]}"#, "`brokers`: name one or more"),
+            (r#"{"brokers":["kafka"]}"#, "\"kafka\" is no host and port"),
+            (r#"{"brokers":["kafka://a:1"]}"#, "is no host and port"),
+            (r#"{"topics":[]}"#, "`topics`: name one or more"),
+            (r#"{"topics":[{"topic":"t"}]}"#, "\"t\" needs a model"),
+            (r#"{"topics":[{"topic":"t","model":"a b"}]}"#, "use a-z A-Z 0-9 _ -"),
+            (r#"{"topics":[{"topic":"^t.*","model":"m"}]}"#, "is a pattern"),
+            (r#"{"topics":[{"topic":"a b","model":"m"}]}"#, "no name of a topic"),
+            (
+                r#"{"topics":[{"topic":"t","model":"m"},{"topic":"t","model":"m"}]}"#,
+                "\"t\" is named twice",
+            ),
+            (r#"{"group":""}"#, "`group = \"\"`"),
+            (r#"{"start":"timestamp"}"#, "start_timestamp_ms"),
+            (r#"{"start_timestamp_ms":1}"#, "start = \"timestamp\" only"),
+            (r#"{"start":"newest"}"#, "unknown variant `newest`"),
+            (r#"{"twin_id":{"from":"header"}}"#, "`twin_id`: write"),
+            (r#"{"twin_id":{"from":"json","pointer":"id"}}"#, "no JSON pointer"),
+            (r#"{"dedupe":{"header":"a","json":"/b"}}"#, "one of the two"),
+            (r#"{"dedupe":{"json":"/b","keep_secs":0}}"#, "`dedupe.keep_secs = 0`"),
+            (r#"{"feedback":{"topic":"t"}}"#, "reads \"t\" itself"),
+            (r#"{"feedback":{"topic":"c","compression":"rar"}}"#, "one of none, gzip"),
+            (r#"{"connections":0}"#, "`connections = 0`: it must be at least 1"),
+            (r#"{"sasl":{"mechanism":"GSSAPI","username":"a","password":"b"}}"#, "no mechanism"),
+            (r#"{"sasl":{"mechanism":"PLAIN","username":"","password":"b"}}"#, "a username"),
+            (r#"{"tls":{"ca_file":"/no/such"}}"#, "read \"/no/such\": No such file"),
+            (r#"{"tls":{"cert_file":"/no/such"}}"#, "go together"),
+            (r#"{"client_options":{"no.such.option":"1"}}"#, "no.such.option"),
+            (r#"{"client_options":{"fetch.max.bytes":"much"}}"#, "fetch.max.bytes"),
+            (r#"{"broker":["a:1"]}"#, "unknown field `broker`"),
+        ];
+        for (json, says) in wrong {
+            let said = refusal(json);
+            assert!(said.contains(says), "{json}: {said}");
+        }
+    }
+
+    #[test]
+    fn options_that_delivery_depends_on_are_refused_with_the_reason() {
+        for (option, why) in [
+            ("enable.auto.commit", "committed after the epoch"),
+            ("auto.offset.reset", "the positions in the state decide"),
+            ("group.instance.id", "partitions are assigned by twinflow"),
+            ("acks", "all replicas in sync"),
+            ("sasl.password", "use `sasl`"),
+            ("enable.ssl.certificate.verification", "could be anybody"),
+        ] {
+            let said = refusal(&format!(r#"{{"client_options":{{"{option}":"1"}}}}"#));
+            assert!(said.contains(option) && said.contains(why), "{said}");
+        }
+        assert_eq!(refusal(r#"{"client_options":{"fetch.max.bytes":"1000000"}}"#), "accepted");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let sasl = serde_json::json!({
+            "brokers": ["a:1"], "topics": [{"topic": "t", "model": "m"}],
+            "sasl": {"mechanism": "PLAIN", "username": "ann", "password": "hunter2"},
+        });
+        let settings: KafkaSettings = serde_json::from_value(sasl).unwrap();
+        let shown = serde_json::to_string(&settings).unwrap();
+        let connector = Kafka::from_settings(settings).unwrap();
+        for text in [format!("{connector:?}"), format!("{connector:#?}"), shown] {
+            assert!(text.contains("ann") && !text.contains("hunter2"), "{text}");
+        }
+    }
 }

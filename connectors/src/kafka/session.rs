@@ -25,6 +25,12 @@ use crate::{
 /// The longest time that the thread does not look at the client's common queue.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long the end of a session waits for its last commit.
+const LAST_COMMIT: Duration = Duration::from_secs(1);
+
+/// Between two questions to brokers that do not answer.
+const SILENT_LOOK: Duration = Duration::from_secs(1);
+
 /// What one session is made of.
 pub(super) struct Session {
     plan: Arc<Plan>,
@@ -45,6 +51,8 @@ pub(super) struct Session {
     /// Why feedback cannot leave at the moment.
     stuck: Option<String>,
     look_again: Instant,
+    /// Since when the brokers have not answered.
+    silent: Option<Instant>,
     reading: bool,
 }
 
@@ -55,24 +63,30 @@ enum Turn {
     NoRoom,
 }
 
-/// Runs a session on this thread until it ends, or until `gone` says that nobody waits for it.
+/// Runs a session on this thread until it ends, or until `gone` says that nobody waits for it, and
+/// tells how. The client is closed after that: with a broker away that can take a minute.
 pub(super) fn run(
     plan: Arc<Plan>,
     begun: Begun,
     link: Link,
     gone: oneshot::Receiver<()>,
-) -> Result<(), ConnectorError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| retryable("start the session's thread").because(error))?;
-    runtime.block_on(async {
-        let Link { mut intake, mut events } = link;
-        let mut session = Session::new(plan, begun, &events)?;
-        let result = session.live(&mut intake, &mut events, gone).await;
-        session.offsets.flush(&session.consumer, &session.partitions);
-        result
-    })
+    tell: oneshot::Sender<Result<(), ConnectorError>>,
+) {
+    let mut session = None;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let result = match runtime {
+        Err(error) => Err(retryable("start the session's thread").because(error)),
+        Ok(runtime) => runtime.block_on(async {
+            let Link { mut intake, mut events } = link;
+            let session = session.insert(Session::new(plan, begun, &events)?);
+            session.live(&mut intake, &mut events, gone).await?;
+            session.offsets.flush(&session.consumer, &session.partitions);
+            session.last_commit();
+            Ok(())
+        }),
+    };
+    // Nobody may wait any more; then the result is of no use.
+    let _nobody = tell.send(result);
 }
 
 impl Session {
@@ -100,6 +114,7 @@ impl Session {
             complaint: None,
             stuck: None,
             look_again: Instant::now(),
+            silent: None,
             reading: true,
             plan,
             heard,
@@ -209,6 +224,14 @@ impl Session {
         Ok(())
     }
 
+    /// Gives the last commit a moment to arrive; only monitoring depends on it.
+    fn last_commit(&self) {
+        let end = Instant::now() + LAST_COMMIT;
+        while self.offsets.is_on_its_way(&self.heard) && Instant::now() < end {
+            drop(self.consumer.poll(Duration::from_millis(20)));
+        }
+    }
+
     /// Serves the client's common queue and judges what it said.
     fn listen(&mut self) -> Result<(), ConnectorError> {
         // Records are in the queues of their partitions; here are errors, figures, log lines.
@@ -261,17 +284,29 @@ impl Session {
             events.hand_out_again();
         }
         let look = self.reading && Instant::now() >= self.look_again;
-        if look && let Err(error) = self.look(intake, false) {
-            if !error.is_retryable() {
-                return Err(error);
+        if look {
+            match self.look(intake, false) {
+                Ok(()) => self.silent = None,
+                Err(error) if !error.is_retryable() => return Err(error),
+                Err(error) => self.is_silent(&error)?,
             }
-            // The consumer goes on with what it has.
-            tracing::debug!(error = crate::error::chain(&error), "could not look for partitions");
-            self.look_again = Instant::now() + Duration::from_secs(5);
         }
         if changed || look {
             self.show();
         }
+        Ok(())
+    }
+
+    /// The brokers do not answer; what was fetched goes on, and after a time the session is over.
+    fn is_silent(&mut self, error: &ConnectorError) -> Result<(), ConnectorError> {
+        let text = crate::error::chain(error);
+        let since = *self.silent.get_or_insert_with(Instant::now);
+        let limit = Duration::from_millis(self.plan.settings.connect_timeout_ms);
+        if since.elapsed() >= limit && !self.trouble.is_undecided() {
+            return Err(self.trouble.unreachable(&self.plan.settings, &text));
+        }
+        self.look_again = Instant::now() + SILENT_LOOK;
+        self.complaint.get_or_insert(text);
         Ok(())
     }
 

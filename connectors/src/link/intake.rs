@@ -149,6 +149,7 @@ impl LinkIntake {
         (self.slot.place.worker, self.slot.edge.workers)
     }
 
+    #[inline]
     pub(super) fn model_number(&mut self, name: &str) -> Option<u16> {
         if self.model.0 != name {
             let number = self.slot.edge.models.number(name)?;

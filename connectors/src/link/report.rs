@@ -94,6 +94,13 @@ impl Reporter {
     /// Says where the session is; gives what was said before.
     pub fn condition(&self, condition: Condition) -> Condition {
         let report = &self.0.report;
+        let condition = match condition {
+            // Who was there once has lost it.
+            Condition::Connecting(text) if report.reached.load(Ordering::Relaxed) => {
+                Condition::Degraded(text)
+            }
+            other => other,
+        };
         let stage = match &condition {
             Condition::Connecting(_) => &report.connecting,
             Condition::Running | Condition::Degraded(_) => &report.reached,

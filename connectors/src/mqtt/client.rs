@@ -30,8 +30,9 @@ pub(super) trait Client: Send + Sized {
     /// Asks for subscriptions; answered by one [`ClientEvent::Subscribed`].
     fn subscribe(&mut self, filters: &[Filter], retained: bool) -> Result<(), Trouble>;
 
-    /// Acknowledges a message of this very connection.
-    fn ack(&mut self, packet: Packet) -> Result<(), Trouble>;
+    /// Acknowledges a message of this very connection; `false` when nothing more can be asked for
+    /// at the moment, or any more.
+    fn ack(&mut self, packet: Packet) -> bool;
 
     /// Publishes with quality of service 1; answered by [`ClientEvent::Sent`] in the order of the
     /// calls, and by [`ClientEvent::Confirmed`].
@@ -65,7 +66,8 @@ pub(super) enum Role {
 }
 
 /// Requests that may wait in a client: an acknowledgement for every packet id that there is, and
-/// some more. So asking for one never has to wait for the task that takes them out (law F5).
+/// some more. Nothing waits here for the task that takes them out (law F5): a broker that sends
+/// more than it may is owed the rest.
 const REQUESTS_MAX: usize = u16::MAX as usize + 64;
 
 /// A subscription.

@@ -111,7 +111,7 @@ impl Plan {
             host,
             port,
             tls,
-            protocol: settings.protocol,
+            protocol: settings.version,
             client_id: settings.client_id,
             username: settings.username,
             password_file: settings.password_file,
@@ -242,8 +242,8 @@ fn check_names(settings: &MqttSettings) -> Result<(), ConnectorError> {
     if settings.password_file.is_some() && settings.username.is_none() {
         return Err(wrong("use `password_file` without `username`: write both"));
     }
-    if settings.protocol == MqttProtocol::V311 {
-        let property = "this is MQTT 5 only, and `protocol` is \"3.1.1\"";
+    if settings.version == MqttProtocol::V311 {
+        let property = "this is MQTT 5 only, and `version` is \"3.1.1\"";
         if settings.twin_id.from == MqttIdPlace::UserProperty {
             return Err(wrong(format!("use `twin_id` from a user property: {property}")));
         }

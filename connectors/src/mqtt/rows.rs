@@ -6,7 +6,6 @@ use super::{
     client::Arrived,
     plan::{IdPlace, ModelPlace, Plan, Topic, TwinPlace},
     settings::MqttRetained,
-    template::NAMES_MAX,
 };
 use crate::{
     link::Delivery,
@@ -55,7 +54,7 @@ fn try_push(
     delivery: &mut Delivery<'_>,
 ) -> Result<bool, String> {
     let text = str::from_utf8(&message.topic).map_err(|_| "its topic is no UTF-8".to_owned())?;
-    let mut values = Vec::with_capacity(NAMES_MAX);
+    let mut values = Vec::with_capacity(4);
     let topic = plan.topics.iter().find(|topic| topic.template.captures(text, &mut values));
     let Some(topic) = topic else {
         let topic = &text[..text.floor_char_boundary(CUT_BYTES)];

@@ -3,12 +3,12 @@
 //! One task owns everything and waits for whatever comes first. It never waits for the clients'
 //! request queues, which have room for whatever may be asked of them (law F5).
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::{
-    client::{Client, ClientEvent, Publication},
+    client::{Client, ClientEvent, Packet, Publication},
     commands::Commands,
     inbox::{Acknowledgements, Inbox},
     plan::Plan,
@@ -51,6 +51,9 @@ pub(super) struct Session<'p, C> {
     commands: Option<Commands<'p, C>>,
     inbox: Inbox,
     acknowledgements: Acknowledgements,
+    /// Committed, and not asked of the client yet: it takes no more requests at the moment. Only a
+    /// broker that sends more than the window ever gets so far.
+    owed: VecDeque<Packet>,
     found: Found,
     reporter: Reporter,
     reading: bool,
@@ -77,6 +80,7 @@ impl<'p, C: Client> Session<'p, C> {
             commands,
             inbox: Inbox::default(),
             acknowledgements: Acknowledgements::default(),
+            owed: VecDeque::new(),
             found: Found::default(),
             reporter,
             reading: true,
@@ -107,20 +111,12 @@ impl<'p, C: Client> Session<'p, C> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // What is answered before it comes again stands first; what comes by itself stands
+                // behind it; and a small delivery is made only when nothing else is there to do.
+                biased;
                 event = events.next() => {
                     if self.tell(event, &mut events)? {
                         return Ok(());
-                    }
-                }
-                result = self.client.next(&mut came), if !self.inbox.is_full() => {
-                    result?;
-                    for event in came.drain(..) {
-                        self.heard(event)?;
-                    }
-                    while self.reading && self.inbox.len() >= DELIVERY_ROWS_MIN {
-                        let permit = intake.try_reserve().map_err(End::Link)?;
-                        let Some(delivery) = permit else { break };
-                        self.deliver(delivery)?;
                     }
                 }
                 result = next_of(&mut self.commands, &mut confirmed) => {
@@ -131,10 +127,22 @@ impl<'p, C: Client> Session<'p, C> {
                         }
                     }
                 }
-                permit = intake.reserve(), if self.reading && !self.inbox.is_empty() => {
-                    self.deliver(permit.map_err(End::Link)?)?;
-                }
                 _ = ticks.tick() => self.tick()?,
+                result = self.client.next(&mut came), if !self.inbox.is_full() => {
+                    result?;
+                    for event in came.drain(..) {
+                        self.heard(event)?;
+                    }
+                    self.pay();
+                    while self.reading && self.inbox.len() >= DELIVERY_ROWS_MIN {
+                        let permit = intake.try_reserve().map_err(End::Link)?;
+                        let Some(delivery) = permit else { break };
+                        self.deliver(delivery);
+                    }
+                }
+                permit = intake.reserve(), if self.reading && !self.inbox.is_empty() => {
+                    self.deliver(permit.map_err(End::Link)?);
+                }
             }
             // A link and a network that always have something would starve the other tasks.
             tokio::task::consume_budget().await;
@@ -147,9 +155,8 @@ impl<'p, C: Client> Session<'p, C> {
         while let Some(event) = next {
             match event {
                 LinkEvent::Acknowledged { up_to, .. } => {
-                    for packet in self.acknowledgements.up_to(up_to) {
-                        self.client.ack(packet)?;
-                    }
+                    self.owed.extend(self.acknowledgements.up_to(up_to));
+                    self.pay();
                 }
                 LinkEvent::Send(feedback) => match &mut self.commands {
                     Some(commands) => commands.take(feedback)?,
@@ -214,7 +221,7 @@ impl<'p, C: Client> Session<'p, C> {
         Ok(())
     }
 
-    fn deliver(&mut self, mut delivery: Delivery<'_>) -> Result<(), Trouble> {
+    fn deliver(&mut self, mut delivery: Delivery<'_>) {
         let mut count = 0;
         while let Some(message) = self.inbox.first() {
             if rows::push(self.plan, &mut self.found, message, &mut delivery) == Row::Full {
@@ -226,13 +233,20 @@ impl<'p, C: Client> Session<'p, C> {
             }
         }
         if delivery.is_empty() {
-            for packet in self.acknowledgements.nothing_delivered(count) {
-                self.client.ack(packet)?;
-            }
+            self.owed.extend(self.acknowledgements.nothing_delivered(count));
+            self.pay();
         } else {
             self.acknowledgements.delivered(delivery.deliver(), count);
         }
-        Ok(())
+    }
+
+    /// Asks for acknowledgements, in order, as far as there is room for them.
+    fn pay(&mut self) {
+        while let Some(packet) = self.owed.front()
+            && self.client.ack(*packet)
+        {
+            self.owed.pop_front();
+        }
     }
 
     /// Looks for a connection that is dead and does not know it.

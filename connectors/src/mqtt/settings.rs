@@ -13,7 +13,7 @@ pub struct MqttSettings {
     /// 8883. Since 0.1.0.
     pub url: String,
     /// Version of the protocol: `5` or `3.1.1`. Default `5`. Since 0.1.0.
-    pub protocol: MqttProtocol,
+    pub version: MqttProtocol,
     /// Name under which the broker keeps our session: unique at the broker, and the same after
     /// every restart. Commands leave as `<client_id>-commands`. Since 0.1.0.
     pub client_id: String,
@@ -71,7 +71,7 @@ impl Default for MqttSettings {
     fn default() -> Self {
         Self {
             url: String::new(),
-            protocol: MqttProtocol::default(),
+            version: MqttProtocol::default(),
             client_id: String::new(),
             username: None,
             password_file: None,

@@ -7,7 +7,6 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, Response, Uri, header},
-    middleware::{Next, from_fn_with_state},
     routing::{get, post},
 };
 
@@ -27,7 +26,7 @@ pub(super) fn paths(service: &Arc<Service>) -> Router {
 /// The paths of an own listener: every other path says where the API is.
 pub(super) fn own_listener(service: &Arc<Service>) -> Router {
     let other = Router::new().fallback(unknown_path).with_state(Arc::clone(service));
-    paths(service).merge(other).layer(from_fn_with_state(Arc::clone(service), check_host))
+    paths(service).merge(other)
 }
 
 async fn wrong_method(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
@@ -41,17 +40,13 @@ async fn unknown_path(State(service): State<Arc<Service>>, request: Request) -> 
 
 /// A loopback listener answers only under a loopback name, and no page of another one: a browser
 /// that was sent here by a foreign page must not reach the twins.
-async fn check_host(
-    State(service): State<Arc<Service>>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    if !is_local(request.uri(), request.headers()) {
-        let detail = "this address answers under a loopback name only; behind a proxy, let the \
-                      proxy set Host to the address that it forwards to";
-        return service.refuse(Problem::new(403, "host", detail));
+pub(super) fn check_host(service: &Service, request: &Request) -> Option<Response<Body>> {
+    if is_local(request.uri(), request.headers()) {
+        return None;
     }
-    next.run(request).await
+    let detail = "this address answers under a loopback name only; behind a proxy, let the proxy \
+                  set Host to the address that it forwards to";
+    Some(service.refuse(Problem::new(403, "host", detail)))
 }
 
 /// Whether a request was sent under a loopback name and by no page of another one.

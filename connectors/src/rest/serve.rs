@@ -61,11 +61,15 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Headers that an HTTP/1 request may have before it gets a bare 431.
 const HEADERS_MAX: usize = 256;
 
+/// Looks at a request before the router does, and may answer it instead.
+pub type Refuse = Arc<dyn Fn(&Request<Body>) -> Option<Response<Body>> + Send + Sync>;
+
 /// Serves HTTP/1 and HTTP/2 without TLS until `stop` is ready; then finishes what is under way,
 /// for at most `drain_timeout`, and returns. Dropping the future ends all connections.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    refuse: Refuse,
     limits: ServeLimits,
     stop: impl Future<Output = ()>,
 ) {
@@ -83,9 +87,10 @@ pub async fn serve(
             log_end(ended);
         }
         let (router, server) = (router.clone(), Arc::clone(&server));
+        let answer = Answer { router, refuse: Arc::clone(&refuse) };
         let watcher = graceful.watcher();
         connections.spawn(async move {
-            connection(stream, router, &server, watcher, limits).await;
+            connection(stream, answer, &server, watcher, limits).await;
             drop(permit);
         });
     }
@@ -141,7 +146,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
+    answer: Answer,
     server: &auto::Builder<TokioExecutor>,
     watcher: Watcher,
     limits: ServeLimits,
@@ -152,7 +157,7 @@ async fn connection(
     }
     let watch = Arc::new(Watch::new());
     let io = TokioIo::new(WatchedStream { stream, watch: Arc::clone(&watch) });
-    let service = service_fn(|request| handle(router.clone(), Arc::clone(&watch), request));
+    let service = service_fn(|request| answer.clone().to(Arc::clone(&watch), request));
     let mut serving = pin!(watcher.watch(server.serve_connection(io, service)));
     let look = (limits.header_timeout.min(limits.idle_timeout) / 4).max(Duration::from_millis(10));
     loop {
@@ -172,15 +177,27 @@ async fn connection(
     }
 }
 
-async fn handle(
-    mut router: Router,
-    watch: Arc<Watch>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let active = watch.request(request.version() == Version::HTTP_2);
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Written(watch));
-    let response = router.call(request).await;
-    drop(active);
-    response
+/// What answers requests.
+#[derive(Clone)]
+struct Answer {
+    router: Router,
+    refuse: Refuse,
+}
+
+impl Answer {
+    async fn to(
+        mut self,
+        watch: Arc<Watch>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let active = watch.request(request.version() == Version::HTTP_2);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Written(watch));
+        let response = match (self.refuse)(&request) {
+            Some(refused) => Ok(refused),
+            None => self.router.call(request).await,
+        };
+        drop(active);
+        response
+    }
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use twinflow_connectors::{conformance::MODEL, kafka::Kafka};
+use twinflow_servers as servers;
 
 use crate::{
     place::{Far, name},
-    server,
     stage::{Arrived, dataflow, numbers, take_now},
 };
 
@@ -15,12 +15,12 @@ const PARTITIONS: i32 = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_loses_nothing_and_repeats_nothing() {
-    let mut nodes = server::start_three();
-    let brokers: Vec<_> = nodes.iter().map(server::Node::address).collect();
-    let far = Far::new(&brokers.join(","));
+    let mut nodes = servers::Kafka::start_cluster(3).unwrap();
+    let brokers = nodes.bootstrap();
+    let far = Far::new(&brokers);
     let (topic, group) = (name("cluster"), name("group"));
     far.make_topic(&topic, PARTITIONS, &[]).await;
-    let kafka = Kafka::brokers(&brokers).topic(&topic, MODEL).with(|settings| {
+    let kafka = Kafka::brokers(brokers.split(',')).topic(&topic, MODEL).with(|settings| {
         settings.group.clone_from(&group);
         settings.commit_interval_ms = 100;
     });
@@ -33,7 +33,7 @@ async fn a_killed_leader_loses_nothing_and_repeats_nothing() {
         let key = format!("t{}", number % 97);
         far.put(&topic, None, Some(key.as_bytes()), Some(number.to_string().as_bytes()), &[]);
         if number == RECORDS / 3 {
-            nodes[1].kill();
+            nodes.kill(1).unwrap();
         }
         if number % 500 == 0 {
             count += note(&mut seen, take_acknowledging(&dataflow));
@@ -55,7 +55,7 @@ async fn a_killed_leader_loses_nothing_and_repeats_nothing() {
     for (twin, numbers) in &seen {
         assert!(numbers.is_sorted(), "{twin} in order");
     }
-    nodes[1].restart();
+    nodes.start_node(1).unwrap();
     let total = || far.committed(&group, &topic, PARTITIONS).into_iter().sum::<i64>();
     while total() < i64::from(RECORDS) {
         assert!(tokio::time::Instant::now() < limit, "{} are committed", total());

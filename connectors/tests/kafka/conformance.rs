@@ -7,8 +7,9 @@ use twinflow_connectors::{
     kafka::{Kafka, KafkaSasl, Secret},
 };
 
+use twinflow_servers::{ALICE, Proxy};
+
 use crate::{
-    cut::Proxy,
     place::{Far, Reader, header, name},
     server,
 };
@@ -19,7 +20,7 @@ const WRONG: &str = "wr0ng-canary-31";
 
 struct Broker {
     far: Far,
-    proxy: Proxy,
+    proxy: &'static Proxy,
     sasl: String,
     topic: String,
     group: String,
@@ -28,14 +29,14 @@ struct Broker {
 }
 
 impl Broker {
-    async fn start(proxy: &Proxy) -> Self {
-        let (node, proxy) = (server::shared(), proxy.clone());
-        let far = Far::new(&node.address());
+    async fn start(proxy: &'static Proxy) -> Self {
+        let node = server::shared();
+        let far = Far::new(&node.bootstrap());
         let (topic, feedback) = (name("readings"), name("commands"));
         far.make_topic(&topic, PARTITIONS, &[]).await;
         far.make_topic(&feedback, 1, &[]).await;
         let group = name("group");
-        let sasl = node.sasl_plaintext();
+        let sasl = node.sasl_plaintext_bootstrap();
         Self { far, proxy, sasl, topic, group, feedback, arrivals: None }
     }
 
@@ -49,7 +50,7 @@ impl Upstream for Broker {
     type Connector = Kafka;
 
     fn connector(&mut self) -> Kafka {
-        Kafka::brokers([self.proxy.address().to_owned()])
+        Kafka::brokers([self.proxy.address().to_string()])
             .topic(&self.topic, MODEL)
             .feedback(&self.feedback)
             .with(|settings| {
@@ -77,7 +78,7 @@ impl Upstream for Broker {
     }
 
     async fn set_reachable(&mut self, reachable: bool) {
-        self.proxy.set_open(reachable);
+        self.proxy.refuse(!reachable);
     }
 
     async fn acknowledged(&mut self) -> u64 {
@@ -103,7 +104,7 @@ impl Upstream for Broker {
     fn wrong_credentials(&mut self) -> Option<Kafka> {
         let wrong = KafkaSasl {
             mechanism: "SCRAM-SHA-512".into(),
-            username: server::USER.into(),
+            username: ALICE.0.into(),
             password: Secret::new(WRONG),
         };
         let connector = Kafka::brokers([&self.sasl]).topic(&self.topic, MODEL).with(|settings| {
@@ -130,5 +131,5 @@ impl Upstream for Broker {
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_conforms() {
     let proxy = server::way();
-    conformance::all(async || Broker::start(&proxy).await).await;
+    conformance::all(async || Broker::start(proxy).await).await;
 }

@@ -73,9 +73,9 @@ async fn a_topic_made_anew_under_a_session_fails_it_by_its_position() {
 async fn case_27_a_broker_that_is_away_at_the_start_is_waited_for() {
     let (stage, way) = (Stage::new(1).await, server::way());
     stage.put(0, "a", 0..2);
-    way.set_open(false);
+    way.refuse(true);
     let kafka = stage.kafka(|settings| {
-        settings.brokers = vec![way.address().into()];
+        settings.brokers = vec![way.address().to_string()];
         settings.connect_timeout_ms = 60_000;
     });
     let dataflow = dataflow(&kafka);
@@ -84,7 +84,7 @@ async fn case_27_a_broker_that_is_away_at_the_start_is_waited_for() {
     let text = until(&dataflow, "it says that it waits", connecting).await;
     assert_eq!(text, format!("waits for a broker of {}", way.address()));
     assert!(dataflow.slot.report.is_unreached());
-    way.set_open(true);
+    way.refuse(false);
     assert_eq!(numbers(&take(&dataflow, 2).await), [0, 1], "nothing is lost");
     assert!(!dataflow.slot.report.is_unreached() && !session.is_over());
     session.stopped().await;

@@ -1,11 +1,10 @@
 //! The Kafka connector against real brokers, and where those make no faults on demand against the
 //! client's simulated ones.
-#![cfg(all(feature = "kafka", feature = "testing"))]
+#![cfg(all(unix, feature = "kafka", feature = "testing"))]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cluster;
 mod conformance;
-mod cut;
 mod ends;
 mod feedback;
 mod held;

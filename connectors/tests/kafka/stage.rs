@@ -48,7 +48,7 @@ impl Stage {
 
     /// The same with settings of the topic.
     pub(crate) async fn with(partitions: i32, settings: &[(&str, &str)]) -> Self {
-        let far = Far::new(&server::shared().address());
+        let far = Far::new(&server::shared().bootstrap());
         let topic = name("topic");
         far.make_topic(&topic, partitions, settings).await;
         Self { far, topic, group: name("group"), partitions }
@@ -56,7 +56,7 @@ impl Stage {
 
     /// A connector of this topic, on the shared broker unless `change` says otherwise.
     pub(crate) fn kafka(&self, change: impl FnOnce(&mut KafkaSettings)) -> Kafka {
-        let kafka = Kafka::brokers([server::shared().address()]).topic(&self.topic, MODEL);
+        let kafka = Kafka::brokers([server::shared().bootstrap()]).topic(&self.topic, MODEL);
         let quick = kafka.with(|settings| {
             settings.group.clone_from(&self.group);
             settings.commit_interval_ms = 50;

@@ -64,17 +64,17 @@ async fn latest_does_not_skip_what_comes_during_a_reconnect() {
     let (stage, way) = (Stage::new(1).await, server::way());
     stage.put(0, "a", 0..5);
     let kafka = stage.kafka(|settings| {
-        settings.brokers = vec![way.address().into()];
+        settings.brokers = vec![way.address().to_string()];
         settings.start = KafkaStart::Latest;
     });
     let dataflow = dataflow(&kafka);
     let session = dataflow.run(kafka);
     until_reading(&dataflow).await;
-    way.set_open(false);
+    way.refuse(true);
     way.cut();
     let kafka = session.broken().await;
     stage.put(0, "a", 5..8);
-    way.set_open(true);
+    way.refuse(false);
     let session = dataflow.run(kafka);
     assert_eq!(numbers(&take(&dataflow, 3).await), [5, 6, 7]);
     session.stopped().await;
@@ -89,7 +89,7 @@ async fn new_partitions_are_noticed_and_read_from_their_start() {
     until_reading(&dataflow).await;
     stage.far.grow(&stage.topic, 3).await;
     // A writer of its own: the other one knows one partition still.
-    let far = crate::place::Far::new(&server::shared().address());
+    let far = crate::place::Far::new(&server::shared().bootstrap());
     for (partition, number) in [(2, b"7"), (2, b"8"), (0, b"1")] {
         far.put(&stage.topic, Some(partition), Some(b"b"), Some(number), &[]);
     }

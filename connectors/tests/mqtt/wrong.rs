@@ -71,7 +71,7 @@ fn each_mistake_is_said() {
         (json!({ "last_will": { "topic": "a/#" } }), "no topic to write"),
         (json!({ "tls": {} }), "write mqtts://"),
         (json!({ "url": "mqtts://h", "tls": { "cert_file": "c" } }), "go together"),
-        (json!({ "protocol": "3.1.1", "dedupe": { "user_property": "id" } }), "MQTT 5 only"),
+        (json!({ "version": "3.1.1", "dedupe": { "user_property": "id" } }), "MQTT 5 only"),
     ];
     for (changes, says) in wrong {
         let error = refused(changes.clone());
@@ -110,7 +110,7 @@ fn what_is_good_is_taken() {
         json!({ "qos": 2 }),
         json!({ "topics": [{ "topic": "{model}/{twin}/{rest+}" }] }),
         json!({ "feedback": { "topic": "plant/{site}/{twin}-{model}/command" } }),
-        json!({ "protocol": "3.1.1", "dedupe": { "json": "/id" } }),
+        json!({ "version": "3.1.1", "dedupe": { "json": "/id" } }),
     ] {
         let settings = serde_json::from_value(changed(good.clone())).unwrap();
         Mqtt::from_settings(settings).unwrap_or_else(|error| panic!("{good}: {error}"));

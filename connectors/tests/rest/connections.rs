@@ -182,7 +182,13 @@ async fn before_a_session_requests_are_503() {
     let limits = twinflow_connectors::rest::ServeLimits::default();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
-    let serving = tokio::spawn(twinflow_connectors::rest::serve(listener, router, limits, stopped));
+    let serving = tokio::spawn(twinflow_connectors::rest::serve(
+        listener,
+        router,
+        std::sync::Arc::new(|_| None),
+        limits,
+        stopped,
+    ));
     let early = post(address, PATH, "1").await.unwrap();
     early.problem(503, "starting");
     assert_eq!(early.retry_after(), 1);

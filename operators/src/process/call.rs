@@ -63,6 +63,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.feedback.clear();
         self.records.clear();

@@ -166,6 +166,25 @@ impl<P: MessageProcessor> TypedModel<P> {
         frames[frame as usize].row(row as usize)
     }
 
+    /// Asks for a row and for the cell where the look-up of its twin begins.
+    #[inline]
+    fn ask_for_cell(&self, view: &FrameView<'_>, index: usize) {
+        if index < view.rows() {
+            self.table.prefetch_cell(view.hash(index));
+            if let Some(head) = view.row(index).bytes().first_chunk::<48>() {
+                prefetch(head);
+            }
+        }
+    }
+
+    /// Asks for the slot of a row's twin.
+    #[inline]
+    fn ask_for_slot(&self, view: &FrameView<'_>, index: usize) {
+        if index < view.rows() {
+            self.table.prefetch_slot(view.hash(index));
+        }
+    }
+
     fn gather_row(&mut self, hash: u64, row: Row<'_>, at: (u32, u32)) {
         let number = self.rows.len() as u32;
         self.rows.push(at);
@@ -192,16 +211,13 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         self.touched.clear();
         let mut latest = Timestamp(0);
         for (frame, view) in frames.iter().enumerate() {
+            // A frame begins with nothing asked for.
+            let rows = view.rows();
+            (0..CELLS_AHEAD.min(rows)).for_each(|index| self.ask_for_cell(view, index));
+            (0..SLOTS_AHEAD.min(rows)).for_each(|index| self.ask_for_slot(view, index));
             for index in 0..view.rows() {
-                if index + CELLS_AHEAD < view.rows() {
-                    self.table.prefetch_cell(view.hash(index + CELLS_AHEAD));
-                    if let Some(head) = view.row(index + CELLS_AHEAD).bytes().first_chunk::<48>() {
-                        prefetch(head);
-                    }
-                }
-                if index + SLOTS_AHEAD < view.rows() {
-                    self.table.prefetch_slot(view.hash(index + SLOTS_AHEAD));
-                }
+                self.ask_for_cell(view, index + CELLS_AHEAD);
+                self.ask_for_slot(view, index + SLOTS_AHEAD);
                 let row = view.row(index);
                 if row.model() != self.number || row.kind() == RowKind::Undeliverable {
                     continue;

@@ -26,10 +26,13 @@ pub(super) struct PendingIds {
 }
 
 impl PendingIds {
+    #[inline]
     pub(super) fn clear(&mut self) {
-        self.list.clear();
-        self.by_key.clear();
-        self.indexed = 0;
+        if !self.list.is_empty() || self.indexed > 0 {
+            self.list.clear();
+            self.by_key.clear();
+            self.indexed = 0;
+        }
     }
 
     pub(super) fn push(&mut self, pending: PendingId) {
@@ -59,6 +62,7 @@ impl PendingIds {
     }
 
     /// All of them; none are left.
+    #[inline]
     pub(super) fn take(&mut self) -> Vec<PendingId> {
         let list = std::mem::take(&mut self.list);
         self.clear();

@@ -38,7 +38,7 @@ impl Route {
 
     fn is(&self, connection: u16, attributes: Attributes<'_>) -> bool {
         self.connection == connection
-            && (self.names.is_empty() && attributes.is_empty()
+            && (self.names.is_empty() && attributes.is_plain()
                 || self
                     .names
                     .iter()

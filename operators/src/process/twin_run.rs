@@ -82,29 +82,31 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let first = std::mem::replace(&mut slot.first, NO_ROW);
         let mut state = slot.state.take();
         let existed = state.is_some();
-        let id = model.row(self.frames, first).id();
+        // The id goes along and comes back: it is text already, that of a row has to be checked.
+        let id = std::mem::take(&mut slot.id);
         calls.clear();
         self.full = !existed && is_full(model, &self.counts);
         self.set_aside(model, scope, first);
 
         let mut changed = false;
         for row in std::mem::take(&mut self.before) {
-            changed |= self.request(model, scope, row, id, &mut state, calls);
+            changed |= self.request(model, scope, row, &id, &mut state, calls);
         }
         if !self.values.is_empty() {
-            self.call(model, scope, index, id, &mut state, calls);
+            self.call(model, scope, index, &id, &mut state, calls);
             changed |= calls.changed;
         }
         for row in std::mem::take(&mut self.after) {
-            changed |= self.request(model, scope, row, id, &mut state, calls);
+            changed |= self.request(model, scope, row, &id, &mut state, calls);
         }
         if state.is_some() {
-            self.follow_route(model, scope, index, id);
+            self.follow_route(model, scope, index, &id);
         }
-        self.write(model, scope, (index, hash), id, &state, existed, changed, calls);
+        self.write(model, scope, (index, hash), &id, &state, existed, changed, calls);
         self.counts.calls += calls.made;
         let exists = state.is_some();
-        model.table.slot_mut(index).state = state;
+        let slot = model.table.slot_mut(index);
+        (slot.id, slot.state) = (id, state);
         self.counts.created += u64::from(exists && !existed);
         self.counts.removed += u64::from(existed && !exists);
         if !exists {

@@ -81,6 +81,7 @@ impl Twins {
         }
         let others = if found < rows { self.others(&views) } else { Vec::new() };
         latest = others.iter().map(|row| row.received_at()).fold(latest, Timestamp::max);
+        let moved = latest > self.now;
         self.now = latest;
 
         let mut result = EpochResult::default();
@@ -104,7 +105,7 @@ impl Twins {
         }
         result.halted = scope.halted;
         self.slots = slots;
-        if !result.part.is_empty() {
+        if !result.part.is_empty() || (self.encode && moved) {
             let (key, value) =
                 ((self.shared.setup.index as u16).to_le_bytes(), self.now.0.to_le_bytes());
             result.part.put_ledger(EntryKind::Time, 0, &key, &value);

@@ -55,10 +55,10 @@ impl Client for V5 {
         self.requests.try_subscribe_many(filters).map_err(|_| Trouble::gone())
     }
 
-    fn ack(&mut self, packet: Packet) -> Result<(), Trouble> {
+    fn ack(&mut self, packet: Packet) -> bool {
         self.ack.pkid = packet.id;
         self.ack.qos = qos(packet.qos);
-        self.requests.try_ack(&self.ack).map_err(|_| Trouble::gone())
+        self.requests.try_ack(&self.ack).is_ok()
     }
 
     fn publish(&mut self, command: Publication) -> Result<(), Trouble> {

@@ -1,0 +1,185 @@
+//! The whole engine over MQTT, with a Mosquitto that the test starts (behaviour.md, cases 16, 27).
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::sleep,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use twinflow::{
+    ConnectionState, Engine, EngineHandle,
+    connectors::{
+        ConfigurableConnector,
+        mqtt::{Mqtt, MqttDedupe, MqttSettings, MqttTopic},
+    },
+    prelude::*,
+};
+
+const HOW: &str =
+    "Mosquitto is needed: apt-get install --no-install-recommends mosquitto mosquitto-clients";
+
+/// A broker that keeps sessions on disk.
+struct Broker {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Broker {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let store = folder.path().join("store");
+        fs::create_dir(&store).unwrap();
+        let text = format!(
+            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n\
+             persistence true\npersistence_location {}/\n",
+            store.display()
+        );
+        fs::write(folder.path().join("m.conf"), text).unwrap();
+        Self { folder, port, child: None }
+    }
+
+    fn start(&mut self) {
+        let child = Command::new("mosquitto")
+            .arg("-c")
+            .arg(self.folder.path().join("m.conf"))
+            .stderr(Stdio::null())
+            .spawn();
+        self.child = Some(child.expect(HOW));
+        until("Mosquitto listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// Lets it write its store and end.
+    fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        child.wait().unwrap();
+    }
+
+    fn publish(&self, twin: &str, payload: &str) {
+        let topic = format!("plant/7/{twin}/telemetry");
+        let port = self.port.to_string();
+        let sent = Command::new("mosquitto_pub")
+            .args(["-V", "5", "-q", "1", "-p", &port, "-t", &topic, "-m", payload])
+            .status()
+            .expect(HOW);
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..4000 {
+        if holds() {
+            return;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    panic!("not in 20 s: {what}");
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Seen;
+
+#[derive(Deserialize)]
+struct Reading {
+    id: String,
+}
+
+impl TwinModel for Seen {
+    type Message<'m> = Reading;
+}
+
+/// Notes what was applied.
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl MessageProcessor for Notes {
+    type Model = Seen;
+
+    fn process_messages(
+        &self,
+        _: &mut ProcessingContext<'_>,
+        _: &mut Seen,
+        readings: Messages<'_, Reading>,
+    ) -> ProcessingResult {
+        self.0.lock().unwrap().extend(readings.into_iter().map(|reading| reading.id.clone()));
+        Ok(Outcome::Update)
+    }
+}
+
+fn engine(port: u16, notes: &Arc<Mutex<Vec<String>>>) -> Engine {
+    let plant = Mqtt::from_settings(MqttSettings {
+        url: format!("mqtt://127.0.0.1:{port}"),
+        client_id: "twinflow-test".into(),
+        topics: vec![MqttTopic {
+            topic: "plant/{site}/{twin}/telemetry".into(),
+            model: Some("turbines".into()),
+            qos: None,
+        }],
+        dedupe: Some(MqttDedupe { json: Some("/id".into()), ..MqttDedupe::default() }),
+        ..MqttSettings::default()
+    });
+    Engine::builder()
+        .memory_store()
+        .model("turbines", Notes(Arc::clone(notes)))
+        .connection("plant", plant.unwrap())
+        .start()
+        .unwrap()
+}
+
+fn state(handle: &EngineHandle) -> ConnectionState {
+    handle.connections()[0].state
+}
+
+#[test]
+fn brokers_come_and_go_and_connections_pause_and_nothing_is_lost() {
+    let mut broker = Broker::new();
+    let notes = Arc::default();
+    let engine = engine(broker.port, &notes);
+    let handle = engine.handle();
+    until("it waits for its broker", || state(&handle) == ConnectionState::Connecting);
+    broker.start();
+    until("the broker is there", || state(&handle) == ConnectionState::Running);
+    broker.publish("t-1", r#"{"id":"a"}"#);
+    until("the first is applied", || notes.lock().unwrap().len() == 1);
+
+    // The sender repeats itself: its id was applied.
+    broker.publish("t-1", r#"{"id":"a"}"#);
+    broker.publish("t-1", r#"{"id":"b"}"#);
+    until("the third is applied", || notes.lock().unwrap().len() == 2);
+
+    assert!(handle.pause("plant"));
+    until("it pauses", || state(&handle) == ConnectionState::Paused);
+    broker.publish("t-2", r#"{"id":"c"}"#);
+    broker.stop();
+    broker.start();
+    sleep(Duration::from_millis(300));
+    assert_eq!(notes.lock().unwrap().len(), 2, "nothing is taken while it is paused");
+    assert!(handle.resume("plant"));
+    until("what waited is applied", || notes.lock().unwrap().len() == 3);
+
+    broker.stop();
+    until("it misses its broker", || state(&handle) == ConnectionState::Degraded);
+    broker.start();
+    until("it has it again", || state(&handle) == ConnectionState::Running);
+    broker.publish("t-2", r#"{"id":"d"}"#);
+    until("the last is applied", || notes.lock().unwrap().len() == 4);
+    assert_eq!(*notes.lock().unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(handle.connections()[0].lost_sessions, 0);
+    engine.stop().unwrap();
+}
