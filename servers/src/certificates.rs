@@ -6,14 +6,13 @@ use crate::{error::ServerError, process};
 
 const OPENSSL: &str = "openssl is not there: apt-get install --no-install-recommends openssl";
 
-const SCRIPT: &str = r#"key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-openssl req -x509 $key -days 30 -subj "/CN=test ca $$" -keyout ca.key -out ca.pem \
-  -addext basicConstraints=critical,CA:TRUE \
+const SCRIPT: &str = r#"openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=test ca" \
+  -keyout ca.key -out ca.pem -addext basicConstraints=critical,CA:TRUE \
   -addext keyUsage=critical,keyCertSign,cRLSign
 echo "subjectAltName=DNS:localhost,IP:127.0.0.1" >server.ext
 echo "keyUsage=digitalSignature" >client.ext
 for name in server client; do
-  openssl req $key -subj "/CN=$name" -keyout $name.key -out $name.csr
+  openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
   openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
     -out $name.crt -extfile $name.ext
   cat $name.key $name.crt >$name.pem

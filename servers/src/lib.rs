@@ -27,6 +27,6 @@ mod proxy;
 pub use artemis::Artemis;
 pub use error::ServerError;
 pub use kafka::{ALICE, CONNECTION_STRING, Kafka};
-pub use mosquitto::{Mosquitto, Options, PLANT};
+pub use mosquitto::{Mosquitto, Options};
 pub use place::{Place, end_all};
 pub use proxy::{Proxy, Watcher, Way};

@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpStream},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -16,22 +16,16 @@ use crate::{
 
 const NEEDS: &str = "mosquitto is not there: apt-get install --no-install-recommends mosquitto";
 
-/// Name and password where a [`Mosquitto`] wants them.
-pub const PLANT: (&str, &str) = ("plant", "plant-secret");
-
 /// Settings of a [`Mosquitto`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Messages that it sends to a client before the first of them is acknowledged. Default 1000.
     pub max_inflight: u32,
-    /// Whether every change goes to the disk, for tests that kill it; it is slow with many messages
-    /// waiting. Without it, only a stop writes. Default true.
-    pub autosave: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_inflight: 1000, autosave: true }
+        Self { max_inflight: 1000 }
     }
 }
 
@@ -40,7 +34,7 @@ impl Default for Options {
 pub struct Mosquitto {
     process: Option<Process>,
     folder: Folder,
-    ports: [u16; 3],
+    ports: [u16; 2],
 }
 
 impl Mosquitto {
@@ -53,7 +47,7 @@ impl Mosquitto {
         place::with_free_ports(|| Self::start_at(&Place::Own, options))
     }
 
-    /// At a place; the fixed ports are 18830, 18831 (TLS) and 18832 (password).
+    /// At a place; the fixed ports are 18830 and 18831 (TLS).
     ///
     /// # Errors
     ///
@@ -63,14 +57,12 @@ impl Mosquitto {
         certificates::make(folder.path())?;
         let ports = match place {
             Place::Own => place::free_ports()?,
-            Place::Fixed(_) => [18_830, 18_831, 18_832],
+            Place::Fixed(_) => [18_830, 18_831],
         };
         let file = folder.path().join("mosquitto.conf");
         let failed = |error| ServerError::io("write", &file, &error);
         fs::create_dir(folder.path().join("store")).map_err(failed)?;
         fs::write(&file, settings(folder.path(), ports, options)).map_err(failed)?;
-        let users = ["mosquitto_passwd", "-b", "-c", "users", PLANT.0, PLANT.1];
-        process::complete(&users, folder.path(), NEEDS)?;
         let mut broker = Self { process: None, folder, ports };
         broker.start_again()?;
         Ok(broker)
@@ -86,12 +78,6 @@ impl Mosquitto {
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.ports[1]))
-    }
-
-    /// Where it takes [`PLANT`] alone.
-    #[must_use]
-    pub fn login_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[2]))
     }
 
     /// Folder with `ca.pem`, `client.crt` and `client.key`.
@@ -137,21 +123,20 @@ impl Mosquitto {
     }
 }
 
-fn settings(folder: &Path, ports: [u16; 3], options: Options) -> String {
-    let [plain, tls, login] = ports;
+fn settings(folder: &Path, ports: [u16; 2], options: Options) -> String {
+    let [plain, tls] = ports;
     // As root it would change to a user of its own, who may not read the key.
     let is_root = fs::metadata(folder).is_ok_and(|it| it.uid() == 0);
     let user = if is_root { "user root\n" } else { "" };
-    let at = folder.display();
-    let autosave =
-        if options.autosave { "autosave_interval 1\nautosave_on_changes true\n" } else { "" };
+    let at: PathBuf = folder.into();
+    let at = at.display();
     format!(
         "{user}per_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n\
          listener {tls} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/server.crt\n\
          keyfile {at}/server.key\nrequire_certificate true\nuse_identity_as_username true\n\
-         listener {login} 127.0.0.1\nallow_anonymous false\npassword_file {at}/users\n\
          max_inflight_messages {}\nmax_queued_messages 0\npersistence true\n\
-         persistence_location {at}/store/\n{autosave}set_tcp_nodelay true\n",
+         persistence_location {at}/store/\nautosave_interval 1\nautosave_on_changes true\n\
+         set_tcp_nodelay true\n",
         options.max_inflight
     )
 }

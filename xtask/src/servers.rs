@@ -4,8 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
 use twinflow_servers::{
-    ALICE, Artemis, CONNECTION_STRING, Kafka, Mosquitto, Options, PLANT, Place, ServerError,
-    end_all,
+    ALICE, Artemis, CONNECTION_STRING, Kafka, Mosquitto, Options, Place, ServerError, end_all,
 };
 
 use crate::cargo;
@@ -24,8 +23,8 @@ const SERVERS: &[Server] = &[
     Server {
         folder: "mosquitto",
         name: "Mosquitto",
-        ports: &[18_830, 18_831, 18_832],
-        addresses: "mqtt://127.0.0.1:18830, mqtts://127.0.0.1:18831, log-in mqtt://127.0.0.1:18832",
+        ports: &[18_830, 18_831],
+        addresses: "mqtt://127.0.0.1:18830, mqtts://127.0.0.1:18831",
         start: |place| Mosquitto::start_at(place, Options::default()).map(drop),
     },
     Server {
@@ -38,14 +37,14 @@ const SERVERS: &[Server] = &[
     Server {
         folder: "kafka",
         name: "Kafka, one node",
-        ports: &[19_092, 19_094, 19_095],
-        addresses: "127.0.0.1:19092, SASL_SSL 127.0.0.1:19094, SASL_PLAINTEXT 127.0.0.1:19095",
+        ports: &[19_092, 19_094],
+        addresses: "127.0.0.1:19092, SASL_SSL 127.0.0.1:19094",
         start: |place| Kafka::start_at(place, 1).map(drop),
     },
     Server {
         folder: "kafka-3",
         name: "Kafka, three nodes",
-        ports: &[19_192, 19_292, 19_392, 19_194, 19_294, 19_394, 19_195, 19_295, 19_395],
+        ports: &[19_192, 19_292, 19_392, 19_194, 19_294, 19_394],
         addresses: "127.0.0.1:19192,127.0.0.1:19292,127.0.0.1:19392, SASL_SSL :19194,:19294,:19394",
         start: |place| Kafka::start_at(place, 3).map(drop),
     },
@@ -86,9 +85,8 @@ fn up(folder: &Path) -> Result<()> {
     println!("Authorities: ca.pem in {}/NAME;", folder.display());
     println!("client certificates for mqtts: client.crt and client.key beside it, for example");
     println!("    {}", certificates("mosquitto/client.crt").display());
-    println!("SASL PLAIN and SCRAM-SHA-512: user {}, password {}", ALICE.0, ALICE.1);
-    println!("SASL PLAIN also: user {}, password {}", CONNECTION_STRING.0, CONNECTION_STRING.1);
-    println!("log-in of Mosquitto: user {}, password {}", PLANT.0, PLANT.1);
+    println!("SASL SCRAM-SHA-512: user {}, password {}", ALICE.0, ALICE.1);
+    println!("SASL PLAIN: user {}, password {}", CONNECTION_STRING.0, CONNECTION_STRING.1);
     println!("end them with `cargo xtask servers down`");
     Ok(())
 }

@@ -11,7 +11,7 @@ use rumqttc::v5::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use twinflow_servers::PLANT;
+use crate::mosquitto::{PASSWORD, USER};
 
 /// A client of one's own, straight to the broker.
 pub(crate) struct Outside {
@@ -30,7 +30,7 @@ impl Drop for Outside {
 
 pub(crate) fn options(id: &str, broker: SocketAddr) -> MqttOptions {
     let mut options = MqttOptions::new(id, broker.ip().to_string(), broker.port());
-    options.set_credentials(PLANT.0, PLANT.1);
+    options.set_credentials(USER, PASSWORD);
     options.set_max_packet_size(Some(16 << 20));
     options.set_keep_alive(Duration::from_secs(30));
     options

@@ -1,15 +1,16 @@
 //! The conformance suite, against real brokers, through the relay.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use twinflow_connectors::{
     ConfigurableConnector,
     conformance::{self, MODEL, ReceivedFeedback, Sent, Upstream},
     mqtt::{Mqtt, MqttFeedback, MqttProtocol, MqttSettings, MqttTopic},
 };
-use twinflow_servers::{Artemis, Mosquitto, Options, PLANT};
 
 use crate::{
+    artemis::Artemis,
+    mosquitto::{Mosquitto, PASSWORD, USER},
     outside::{Outside, forget, make_session},
     relay::Relay,
 };
@@ -25,7 +26,7 @@ pub(crate) struct Plant {
     pub(crate) relay: Relay,
     pub(crate) outside: Outside,
     pub(crate) settings: MqttSettings,
-    passwords: Option<tempfile::TempDir>,
+    wrong_password: Option<PathBuf>,
 }
 
 pub(crate) fn settings(protocol: MqttProtocol, port: u16) -> MqttSettings {
@@ -49,23 +50,21 @@ pub(crate) fn settings(protocol: MqttProtocol, port: u16) -> MqttSettings {
 
 impl Plant {
     pub(crate) async fn mosquitto(protocol: MqttProtocol, window: u32) -> Self {
-        let options = Options { max_inflight: window, autosave: false };
-        let broker = Mosquitto::start(options).unwrap();
-        let passwords = tempfile::tempdir().unwrap();
-        let right = passwords.path().join("right");
-        std::fs::write(&right, format!("{}\n", PLANT.1)).unwrap();
-        std::fs::write(passwords.path().join("wrong"), "not it").unwrap();
-        let mut plant = Self::at(broker.login_address(), protocol).await;
-        plant.settings.username = Some(PLANT.0.into());
-        plant.settings.password_file = Some(right.display().to_string());
-        plant.passwords = Some(passwords);
+        let broker = Mosquitto::start(window);
+        let password_file = broker.password_file();
+        let wrong = password_file.with_extension("wrong");
+        std::fs::write(&wrong, "not it").unwrap();
+        let mut plant = Self::at(broker.address, protocol).await;
+        plant.settings.username = Some(USER.into());
+        plant.settings.password_file = Some(password_file.display().to_string());
+        plant.wrong_password = Some(wrong);
         plant._broker = Some(Broker::Mosquitto(broker));
         plant
     }
 
     /// One broker for all checks of a test: it takes seconds to start, so each has its own client.
     async fn artemis(protocol: MqttProtocol, broker: &Arc<Artemis>) -> Self {
-        let mut plant = Self::at(broker.address(), protocol).await;
+        let mut plant = Self::at(broker.address, protocol).await;
         plant._broker = Some(Broker::Artemis(Arc::clone(broker)));
         plant
     }
@@ -86,7 +85,7 @@ impl Plant {
         forget(broker, &settings.client_id).await;
         make_session(broker, &settings.client_id, "plant/+/+/telemetry").await;
         let outside = Outside::connect(broker, "plant/+/+/command").await;
-        Self { _broker: None, relay, outside, settings, passwords: None }
+        Self { _broker: None, relay, outside, settings, wrong_password: None }
     }
 }
 
@@ -140,13 +139,13 @@ impl Upstream for Plant {
     }
 
     fn wrong_credentials(&mut self) -> Option<Mqtt> {
-        let path = self.passwords.as_ref()?.path().join("wrong");
+        let path = self.wrong_password.as_ref()?;
         let password_file = Some(path.display().to_string());
         Some(Mqtt::from_settings(MqttSettings { password_file, ..self.settings.clone() }).unwrap())
     }
 
     fn secret(&self) -> Option<String> {
-        Some(PLANT.1.into())
+        Some(PASSWORD.into())
     }
 
     fn keep_alive(&self) -> Duration {
@@ -174,7 +173,7 @@ async fn mosquitto_with_mqtt_3_1_1_conforms() {
 
 #[tokio::test]
 async fn artemis_with_both_protocols_conforms() {
-    let broker = Arc::new(Artemis::start().unwrap());
+    let broker = Arc::new(Artemis::start());
     for protocol in [MqttProtocol::V5, MqttProtocol::V311] {
         conformance::all(async || Plant::artemis(protocol, &broker).await).await;
     }
