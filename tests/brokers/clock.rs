@@ -1,4 +1,4 @@
-//! How long things take, for the lines that a run prints and for patience that ends.
+//! How long things take, what a run prints, and patience that ends.
 
 use std::{
     thread::sleep,
@@ -17,4 +17,10 @@ pub(crate) fn until(secs: u64, what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(secs), "not within {secs} s: {what}");
         sleep(Duration::from_millis(20));
     }
+}
+
+/// Prints a line of the result.
+#[expect(clippy::print_stdout, reason = "what a run counted is its result")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
 }

@@ -13,7 +13,7 @@ use rdkafka::{
 use twinflow_servers::Kafka;
 
 use crate::{
-    clock::{now, until},
+    clock::{now, say, until},
     program::{Program, free_port, last_words},
 };
 
@@ -188,7 +188,7 @@ fn run(size: &Size) {
         assert!(sum > before, "nothing was committed before kill {kill}");
         before = sum;
         looked_up += never_ahead(dir.path(), port, size, &bootstrap, &committed);
-        println!("kafka: kill {} at {sum} committed, none ahead of what is durable", kill + 1);
+        say(&format!("kafka: kill {} at {sum} committed, all of it durable", kill + 1));
     }
     let program = Program::start(dir.path(), port, &settings(&bootstrap, true));
     world.write(size, size.kills * size.records / rounds..size.records);
@@ -198,7 +198,7 @@ fn run(size: &Size) {
     check(&program, size);
     program.stop();
     assert_eq!(world.committed(), ends);
-    println!(
+    say(&format!(
         "kafka: {} records of {BYTES} B on {PARTITIONS} partitions, {} twins, {} kills: every id \
          applied once and in order; committed offsets end at {ends:?}, {looked_up} records below \
          them looked up after the kills, all durable; {:.1} s",
@@ -206,7 +206,7 @@ fn run(size: &Size) {
         size.twins,
         size.kills,
         start.elapsed().as_secs_f64()
-    );
+    ));
 }
 
 #[test]

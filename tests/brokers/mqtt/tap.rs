@@ -2,7 +2,7 @@
 //! acknowledged.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -19,8 +19,8 @@ pub(crate) struct Tap(Arc<Mutex<Seen>>);
 struct Seen {
     /// The beginning of a packet, for each connection and whether it is the program's.
     half: HashMap<(u64, bool), Vec<u8>>,
-    /// Packet ids of messages that a connection has not acknowledged.
-    open: HashMap<(u64, u16), u64>,
+    /// Packet ids that a connection has not acknowledged yet.
+    open: HashMap<u64, HashSet<u16>>,
     /// How often each message has passed.
     delivered: HashMap<u64, u64>,
     /// All messages that passed, in order.
@@ -79,14 +79,13 @@ impl Seen {
                 let (id, packet_id) = (id(packet), number(body + 2 + usize::from(number(body))));
                 *self.delivered.entry(id).or_default() += 1;
                 self.passed.push(id);
-                // What an earlier connection left open is not this one's.
-                self.open.retain(|(other, _), _| *other >= connection);
-                self.open.insert((connection, packet_id), id);
-                self.open_max = self.open_max.max(self.open.len());
+                let open = self.open.entry(connection).or_default();
+                open.insert(packet_id);
+                self.open_max = self.open_max.max(open.len());
             }
             (Way::Up, PUBACK) => {
-                let open = self.open.remove(&(connection, number(body)));
-                self.stray += u64::from(open.is_none());
+                let open = self.open.entry(connection).or_default().remove(&number(body));
+                self.stray += u64::from(!open);
             }
             _ => {}
         }
