@@ -14,7 +14,7 @@ use crate::{
     process::Process,
 };
 
-const VERSION: &str = "2.40.0";
+const VERSION: &str = "2.55.0";
 
 /// A broker for MQTT 3.1.1 and 5 with its journal on disk.
 #[derive(Debug)]
@@ -108,7 +108,9 @@ impl Artemis {
         let folder = self.folder.path().to_path_buf();
         let main = "org.apache.activemq.artemis.core.server.embedded.Main";
         let instance = folder.display().to_string();
-        let command = ["java", "-Xmx256m", "-cp", &self.class_path, main, &instance];
+        // It would write several lines for every message.
+        let quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+        let command = ["java", "-Xmx256m", quiet, "-cp", &self.class_path, main, &instance];
         let process = place::spawn(&command, &folder, self.folder.stays(), jars::JAVA)?;
         let addresses = self.ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         self.process.insert(process).until_up("Artemis", |_log| {

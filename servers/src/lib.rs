@@ -29,4 +29,4 @@ pub use error::ServerError;
 pub use kafka::{ALICE, CONNECTION_STRING, Kafka};
 pub use mosquitto::{Mosquitto, Options};
 pub use place::{Place, end_all};
-pub use proxy::{Proxy, Way};
+pub use proxy::{Proxy, Watcher, Way};

@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{SocketAddr, TcpStream},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::{
@@ -21,11 +21,14 @@ const NEEDS: &str = "mosquitto is not there: apt-get install --no-install-recomm
 pub struct Options {
     /// Messages that it sends to a client before the first of them is acknowledged. Default 1000.
     pub max_inflight: u32,
+    /// Whether every change goes to the disk, for tests that kill it; it is slow with many messages
+    /// waiting. Without it, only a stop writes. Default true.
+    pub autosave: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_inflight: 1000 }
+        Self { max_inflight: 1000, autosave: true }
     }
 }
 
@@ -128,15 +131,15 @@ fn settings(folder: &Path, ports: [u16; 2], options: Options) -> String {
     // As root it would change to a user of its own, who may not read the key.
     let is_root = fs::metadata(folder).is_ok_and(|it| it.uid() == 0);
     let user = if is_root { "user root\n" } else { "" };
-    let at: PathBuf = folder.into();
-    let at = at.display();
+    let at = folder.display();
+    let autosave =
+        if options.autosave { "autosave_interval 1\nautosave_on_changes true\n" } else { "" };
     format!(
         "{user}per_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n\
          listener {tls} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/server.crt\n\
          keyfile {at}/server.key\nrequire_certificate true\nuse_identity_as_username true\n\
          max_inflight_messages {}\nmax_queued_messages 0\npersistence true\n\
-         persistence_location {at}/store/\nautosave_interval 1\nautosave_on_changes true\n\
-         set_tcp_nodelay true\n",
+         persistence_location {at}/store/\n{autosave}set_tcp_nodelay true\n",
         options.max_inflight
     )
 }

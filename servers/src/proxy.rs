@@ -1,6 +1,7 @@
 //! A network between a client and a server that fails when it is told to.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc,
@@ -31,6 +32,9 @@ pub enum Way {
     Down,
 }
 
+/// Told of every piece that passes: the way, a number for its connection, and its bytes.
+pub type Watcher = dyn Fn(Way, u64, &[u8]) + Send + Sync;
+
 /// Passes connections on to a server; its threads are its own, and it ends with its value.
 #[derive(Debug)]
 pub struct Proxy {
@@ -40,9 +44,10 @@ pub struct Proxy {
     runtime: Option<Runtime>,
 }
 
-#[derive(Debug)]
 struct Shared {
     target: SocketAddr,
+    watcher: Box<Watcher>,
+    connections: AtomicU64,
     orders: watch::Sender<Orders>,
     listens: AtomicBool,
     ways: [Counts; 2],
@@ -71,6 +76,15 @@ impl Proxy {
     ///
     /// When there is no free port, or the threads cannot be started.
     pub fn start(target: SocketAddr) -> Result<Self, ServerError> {
+        Self::start_watched(target, Box::new(|_, _, _| {}))
+    }
+
+    /// The same, with somebody who sees everything that passes, as it passes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::start`].
+    pub fn start_watched(target: SocketAddr, watcher: Box<Watcher>) -> Result<Self, ServerError> {
         let failed = |error| ServerError::new(format!("start a proxy to {target}: {error}"));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -79,6 +93,8 @@ impl Proxy {
         let runtime = builder.worker_threads(1).enable_all().build().map_err(failed)?;
         let shared = Arc::new(Shared {
             target,
+            watcher,
+            connections: AtomicU64::new(0),
             orders: watch::Sender::new(Orders::default()),
             listens: AtomicBool::new(true),
             ways: Default::default(),
@@ -150,6 +166,12 @@ impl Drop for Proxy {
     }
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     fn way(&self, way: Way) -> &Counts {
         let [up, down] = &self.ways;
@@ -194,13 +216,14 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     let mut orders = shared.orders.subscribe();
     let cuts = orders.borrow().cuts;
     let Ok(mut server) = TcpStream::connect(shared.target).await else { return };
+    let number = shared.connections.fetch_add(1, Ordering::SeqCst);
     let no_delay = client.set_nodelay(true).and(server.set_nodelay(true));
     let is_cut = {
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
         let both = async {
             tokio::join!(
-                pass(from_client, to_server, Way::Up, &shared),
-                pass(from_server, to_client, Way::Down, &shared),
+                pass(from_client, to_server, (Way::Up, number), &shared),
+                pass(from_server, to_client, (Way::Down, number), &shared),
             )
         };
         tokio::select! {
@@ -215,7 +238,12 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way, shared: &Shared) {
+async fn pass(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    (way, connection): (Way, u64),
+    shared: &Shared,
+) {
     let mut orders = shared.orders.subscribe();
     let counts = shared.way(way);
     let mut piece = vec![0; 64 << 10];
@@ -242,6 +270,7 @@ async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: Way, shared: &
         }
         // Before they are written, so that who has read them finds them counted.
         counts.passed.fetch_add(len as u64, Ordering::SeqCst);
+        (shared.watcher)(way, connection, &piece[..len]);
         if to.write_all(&piece[..len]).await.is_err() {
             break;
         }

@@ -1,0 +1,166 @@
+//! `twinflow run` as a process of its own, and the states of its twins over HTTP.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::clock::until;
+
+/// Who asks for states at the same time.
+const READERS: usize = 4;
+
+/// A running program.
+pub(crate) struct Program {
+    child: Child,
+    port: u16,
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Program {
+    /// Starts it in `dir` with this file and waits until it answers.
+    pub(crate) fn start(dir: &Path, port: u16, file: &str) -> Self {
+        let file = format!(
+            "[server]\nlisten = \"127.0.0.1:{port}\"\nworkers = 2\n[state]\ndir = \"state\"\n{file}"
+        );
+        fs::write(dir.join("twinflow.toml"), file).unwrap();
+        let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_twinflow"))
+            .args(["run", "-c", "twinflow.toml"])
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut program = Self { child, port };
+        until(120, "the program is ready", || {
+            assert!(program.runs(), "it ended at its start: {}", last_words(dir));
+            Asker::new(port).is_some_and(|mut asker| asker.get("/readyz").is_some())
+        });
+        program
+    }
+
+    /// Whether it still runs; nothing but us may end it.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        assert!(self.runs(), "it ended by itself");
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM: it drains, and ends with 0.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        until(60, "the program stops", || !self.runs());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "a clean end");
+    }
+
+    /// The state of a connection.
+    pub(crate) fn connection(&self, name: &str) -> String {
+        let path = format!("/v1/connections/{name}");
+        let status = Asker::new(self.port).and_then(|mut asker| asker.get(&path));
+        status.map_or_else(String::new, |it| it["state"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The committed states of these twins, as far as they exist.
+    pub(crate) fn states(&self, model: &str, ids: &[String]) -> BTreeMap<String, Value> {
+        let (found, port) = (Mutex::new(BTreeMap::new()), self.port);
+        std::thread::scope(|scope| {
+            for ids in ids.chunks(ids.len().div_ceil(READERS).max(1)) {
+                let found = &found;
+                scope.spawn(move || {
+                    let mut asker = Asker::new(port).unwrap();
+                    for id in ids {
+                        if let Some(mut twin) = asker.get(&format!("/v1/twins/{model}/{id}")) {
+                            found.lock().unwrap().insert(id.clone(), twin["state"].take());
+                        }
+                    }
+                });
+            }
+        });
+        found.into_inner().unwrap()
+    }
+
+    /// The journals of these twins: the ids that each has applied, in order.
+    pub(crate) fn journals(&self, ids: &[String]) -> BTreeMap<String, Vec<String>> {
+        let journal = |state: &Value| {
+            let ids: Vec<String> = serde_json::from_value(state["ids"].clone()).unwrap();
+            assert_eq!(state["count"], ids.len(), "the journal keeps all of its ids");
+            ids
+        };
+        let states = self.states("audit", ids);
+        states.iter().map(|(id, state)| (id.clone(), journal(state))).collect()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The end of what the program said.
+pub(crate) fn last_words(dir: &Path) -> String {
+    let text = fs::read_to_string(dir.join("log")).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+/// A connection to the API that stays open.
+struct Asker {
+    stream: BufReader<TcpStream>,
+    port: u16,
+}
+
+impl Asker {
+    fn new(port: u16) -> Option<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Some(Self { stream: BufReader::new(stream), port })
+    }
+
+    /// The JSON at a path; `None` for 404, and while the engine is not ready.
+    fn get(&mut self, path: &str) -> Option<Value> {
+        let host = format!("127.0.0.1:{}", self.port);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes()).ok()?;
+        let (mut status, mut length) = (String::new(), 0);
+        self.stream.read_line(&mut status).ok()?;
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).ok()?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).ok()?;
+        match status.split(' ').nth(1) {
+            Some("200") => Some(serde_json::from_slice(&body).unwrap_or_default()),
+            Some("404" | "503") => None,
+            _ => panic!("GET {path}: {status}{}", String::from_utf8_lossy(&body)),
+        }
+    }
+}
