@@ -15,6 +15,7 @@
 #![cfg(unix)]
 
 mod artemis;
+mod broker;
 mod certificates;
 mod error;
 mod jars;
@@ -25,6 +26,7 @@ mod process;
 mod proxy;
 
 pub use artemis::Artemis;
+pub use broker::MqttBroker;
 pub use error::ServerError;
 pub use kafka::{ALICE, CONNECTION_STRING, Kafka};
 pub use mosquitto::{Mosquitto, Options};

@@ -1,17 +1,12 @@
 //! Mosquitto: MQTT 3.1.1 and 5, plain and with client certificates.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpStream},
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
-    certificates,
+    broker::{MqttBroker, Ports, Program},
     error::ServerError,
-    place::{self, Folder, Place},
-    process::{self, Process},
+    place::{self, Place},
+    process,
 };
 
 const NEEDS: &str = "mosquitto is not there: apt-get install --no-install-recommends mosquitto";
@@ -32,13 +27,9 @@ impl Default for Options {
     }
 }
 
-/// A broker that drops nothing from its queues and writes every change of a session to its disk.
-#[derive(Debug)]
-pub struct Mosquitto {
-    process: Option<Process>,
-    folder: Folder,
-    ports: [u16; 2],
-}
+/// A broker that drops nothing from its queues and writes its sessions to its disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Mosquitto;
 
 impl Mosquitto {
     /// On free ports.
@@ -46,7 +37,7 @@ impl Mosquitto {
     /// # Errors
     ///
     /// When Mosquitto or openssl is missing, and when it does not come up.
-    pub fn start(options: Options) -> Result<Self, ServerError> {
+    pub fn start(options: Options) -> Result<MqttBroker, ServerError> {
         place::with_free_ports(|| Self::start_at(&Place::Own, options))
     }
 
@@ -55,79 +46,23 @@ impl Mosquitto {
     /// # Errors
     ///
     /// As [`Mosquitto::start`].
-    pub fn start_at(place: &Place, options: Options) -> Result<Self, ServerError> {
-        let folder = Folder::of(place)?;
-        certificates::make(folder.path())?;
-        let ports = match place {
-            Place::Own => place::free_ports()?,
-            Place::Fixed(_) => [18_830, 18_831],
-        };
-        let file = folder.path().join("mosquitto.conf");
-        let failed = |error| ServerError::io("write", &file, &error);
-        fs::create_dir(folder.path().join("store")).map_err(failed)?;
-        fs::write(&file, settings(folder.path(), ports, options)).map_err(failed)?;
-        let mut broker = Self { process: None, folder, ports };
-        broker.start_again()?;
-        Ok(broker)
-    }
-
-    /// Where it takes anybody.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[0]))
-    }
-
-    /// Where it speaks TLS and wants a client certificate.
-    #[must_use]
-    pub fn tls_address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.ports[1]))
-    }
-
-    /// Folder with `ca.pem`, `client.crt` and `client.key`.
-    #[must_use]
-    pub fn certificates(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// SIGKILL.
-    ///
-    /// # Errors
-    ///
-    /// When it does not go.
-    pub fn kill(&mut self) -> Result<(), ServerError> {
-        self.process.take().map_or(Ok(()), |mut process| process.kill())
-    }
-
-    /// SIGTERM, and waits for its end.
-    ///
-    /// # Errors
-    ///
-    /// When it does not go.
-    pub fn stop(&mut self) -> Result<(), ServerError> {
-        self.process.take().map_or(Ok(()), |mut process| process.stop())
-    }
-
-    /// Starts it on its old data and ports, after [`kill`](Self::kill) or [`stop`](Self::stop).
-    ///
-    /// # Errors
-    ///
-    /// When it does not come up.
-    pub fn start_again(&mut self) -> Result<(), ServerError> {
-        // Debian keeps it where users who are not root do not look.
-        let name = if process::exists("mosquitto") { "mosquitto" } else { "/usr/sbin/mosquitto" };
-        let command = [name, "-c", "mosquitto.conf"];
-        let (folder, stays) = (self.folder.path().to_path_buf(), self.folder.stays());
-        let process = self.process.insert(place::spawn(&command, &folder, stays, NEEDS)?);
-        let addresses = self.ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        process.until_up("Mosquitto", |log| {
-            !log.contains("ddress already in use")
-                && addresses.iter().all(|address| TcpStream::connect(address).is_ok())
+    pub fn start_at(place: &Place, options: Options) -> Result<MqttBroker, ServerError> {
+        let fixed = Ports { plain: 18_830, tls: 18_831 };
+        MqttBroker::start_at(place, fixed, |folder, ports| {
+            let file = folder.join("mosquitto.conf");
+            let failed = |error| ServerError::io("write", &file, &error);
+            fs::create_dir(folder.join("store")).map_err(failed)?;
+            fs::write(&file, settings(folder, ports, options)).map_err(failed)?;
+            // Debian keeps it where users who are not root do not look.
+            let on_path = process::exists("mosquitto");
+            let program = if on_path { "mosquitto" } else { "/usr/sbin/mosquitto" };
+            let command = [program, "-c", "mosquitto.conf"].map(str::to_owned).into();
+            Ok(Program { name: "Mosquitto", command, needs: NEEDS })
         })
     }
 }
 
-fn settings(folder: &Path, ports: [u16; 2], options: Options) -> String {
-    let [plain, tls] = ports;
+fn settings(folder: &Path, Ports { plain, tls }: Ports, options: Options) -> String {
     // As root it would change to a user of its own, who may not read the key.
     let is_root = fs::metadata(folder).is_ok_and(|it| it.uid() == 0);
     let user = if is_root { "user root\n" } else { "" };

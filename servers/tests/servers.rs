@@ -4,7 +4,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use twinflow_servers::{Artemis, Kafka, Mosquitto, Options};
+use twinflow_servers::{Artemis, Kafka, Mosquitto, MqttBroker, Options};
 
 fn answers(address: &str) -> bool {
     TcpStream::connect(address.parse::<SocketAddr>().unwrap()).is_ok()
@@ -40,7 +40,7 @@ fn kafka_alone_comes_back_after_a_stop() {
 fn mosquitto_comes_back_at_its_address() {
     let mut broker = Mosquitto::start(Options::default()).unwrap();
     let (plain, tls) = (broker.address().to_string(), broker.tls_address().to_string());
-    for end in [Mosquitto::kill, Mosquitto::stop] {
+    for end in [MqttBroker::kill, MqttBroker::stop] {
         assert!(answers(&plain) && answers(&tls));
         end(&mut broker).unwrap();
         assert!(!answers(&plain));
