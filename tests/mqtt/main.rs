@@ -2,9 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex},
     thread::sleep,
     time::Duration,
@@ -19,68 +17,16 @@ use twinflow::{
     },
     prelude::*,
 };
+use twinflow_servers::{Mosquitto, MqttBroker, Options};
 
-const HOW: &str =
-    "Mosquitto is needed: apt-get install --no-install-recommends mosquitto mosquitto-clients";
-
-/// A broker that keeps sessions on disk.
-struct Broker {
-    folder: tempfile::TempDir,
-    port: u16,
-    child: Option<Child>,
-}
-
-impl Broker {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let store = folder.path().join("store");
-        fs::create_dir(&store).unwrap();
-        let text = format!(
-            "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n\
-             persistence true\npersistence_location {}/\n",
-            store.display()
-        );
-        fs::write(folder.path().join("m.conf"), text).unwrap();
-        Self { folder, port, child: None }
-    }
-
-    fn start(&mut self) {
-        let child = Command::new("mosquitto")
-            .arg("-c")
-            .arg(self.folder.path().join("m.conf"))
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.expect(HOW));
-        until("Mosquitto listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
-    }
-
-    /// Lets it write its store and end.
-    fn stop(&mut self) {
-        let mut child = self.child.take().unwrap();
-        let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
-        assert!(asked.success());
-        child.wait().unwrap();
-    }
-
-    fn publish(&self, twin: &str, payload: &str) {
-        let topic = format!("plant/7/{twin}/telemetry");
-        let port = self.port.to_string();
-        let sent = Command::new("mosquitto_pub")
-            .args(["-V", "5", "-q", "1", "-p", &port, "-t", &topic, "-m", payload])
-            .status()
-            .expect(HOW);
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
+fn publish(broker: &MqttBroker, twin: &str, payload: &str) {
+    let topic = format!("plant/7/{twin}/telemetry");
+    let port = broker.address().port().to_string();
+    let sent = Command::new("mosquitto_pub")
+        .args(["-V", "5", "-q", "1", "-p", &port, "-t", &topic, "-m", payload])
+        .status()
+        .expect("needed: apt-get install --no-install-recommends mosquitto-clients");
+    assert!(sent.success());
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -148,36 +94,39 @@ fn state(handle: &EngineHandle) -> ConnectionState {
 
 #[test]
 fn brokers_come_and_go_and_connections_pause_and_nothing_is_lost() {
-    let mut broker = Broker::new();
+    // A stop writes the sessions down.
+    let options = Options { autosave: false, ..Options::default() };
+    let mut broker = Mosquitto::start(options).unwrap();
+    broker.stop().unwrap();
     let notes = Arc::default();
-    let engine = engine(broker.port, &notes);
+    let engine = engine(broker.address().port(), &notes);
     let handle = engine.handle();
     until("it waits for its broker", || state(&handle) == ConnectionState::Connecting);
-    broker.start();
+    broker.start_again().unwrap();
     until("the broker is there", || state(&handle) == ConnectionState::Running);
-    broker.publish("t-1", r#"{"id":"a"}"#);
+    publish(&broker, "t-1", r#"{"id":"a"}"#);
     until("the first is applied", || notes.lock().unwrap().len() == 1);
 
     // The sender repeats itself: its id was applied.
-    broker.publish("t-1", r#"{"id":"a"}"#);
-    broker.publish("t-1", r#"{"id":"b"}"#);
+    publish(&broker, "t-1", r#"{"id":"a"}"#);
+    publish(&broker, "t-1", r#"{"id":"b"}"#);
     until("the third is applied", || notes.lock().unwrap().len() == 2);
 
     assert!(handle.pause("plant"));
     until("it pauses", || state(&handle) == ConnectionState::Paused);
-    broker.publish("t-2", r#"{"id":"c"}"#);
-    broker.stop();
-    broker.start();
+    publish(&broker, "t-2", r#"{"id":"c"}"#);
+    broker.stop().unwrap();
+    broker.start_again().unwrap();
     sleep(Duration::from_millis(300));
     assert_eq!(notes.lock().unwrap().len(), 2, "nothing is taken while it is paused");
     assert!(handle.resume("plant"));
     until("what waited is applied", || notes.lock().unwrap().len() == 3);
 
-    broker.stop();
+    broker.stop().unwrap();
     until("it misses its broker", || state(&handle) == ConnectionState::Degraded);
-    broker.start();
+    broker.start_again().unwrap();
     until("it has it again", || state(&handle) == ConnectionState::Running);
-    broker.publish("t-2", r#"{"id":"d"}"#);
+    publish(&broker, "t-2", r#"{"id":"d"}"#);
     until("the last is applied", || notes.lock().unwrap().len() == 4);
     assert_eq!(*notes.lock().unwrap(), ["a", "b", "c", "d"]);
     assert_eq!(handle.connections()[0].lost_sessions, 0);
