@@ -1,6 +1,10 @@
 //! Kafka: killed whenever, every record is applied once and in order, and the group's offsets are
 //! never ahead of what is durable.
 
+mod cases;
+mod killed;
+mod tools;
+
 use std::{path::Path, time::Duration};
 
 use rdkafka::{

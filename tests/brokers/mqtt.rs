@@ -91,7 +91,7 @@ fn run(name: &str, broker: SocketAddr, case: Case) {
     let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
     let mut devices = Devices::connect(broker);
     let mut program = Program::start(dir.path(), port, &settings);
-    until(60, "the session at the broker is made", || program.connection("plant") == "running");
+    until(60, "the session at the broker is made", || program.connection("plant").0 == "running");
 
     let faults = size.kills + size.cuts;
     let rounds = faults + 1;

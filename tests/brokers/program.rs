@@ -72,11 +72,23 @@ impl Program {
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "a clean end");
     }
 
-    /// The state of a connection.
-    pub(crate) fn connection(&self, name: &str) -> String {
-        let path = format!("/v1/connections/{name}");
-        let status = Asker::new(self.port).and_then(|mut asker| asker.get(&path));
-        status.map_or_else(String::new, |it| it["state"].as_str().unwrap_or_default().to_owned())
+    /// The JSON at a path, if there is anything.
+    pub(crate) fn get(&mut self, path: &str) -> Option<Value> {
+        assert!(self.runs(), "it ended by itself");
+        Asker::new(self.port)?.get(path)
+    }
+
+    /// Asks for a change, and insists on 200.
+    pub(crate) fn post(&mut self, path: &str) {
+        assert!(self.runs(), "it ended by itself");
+        Asker::new(self.port).unwrap().ask("POST", path).unwrap();
+    }
+
+    /// The state of a connection, with its reason.
+    pub(crate) fn connection(&mut self, name: &str) -> (String, String) {
+        let status = self.get(&format!("/v1/connections/{name}")).unwrap_or_default();
+        let text = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("error"))
     }
 
     /// The committed states of these twins, as far as they exist.
@@ -138,10 +150,15 @@ impl Asker {
         Some(Self { stream: BufReader::new(stream), port })
     }
 
-    /// The JSON at a path; `None` for 404, and while the engine is not ready.
     fn get(&mut self, path: &str) -> Option<Value> {
+        self.ask("GET", path)
+    }
+
+    /// The JSON of the answer; `None` for 404, and while the engine is not ready.
+    fn ask(&mut self, method: &str, path: &str) -> Option<Value> {
         let host = format!("127.0.0.1:{}", self.port);
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
+        let request = format!("{head}Content-Length: 0\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes()).ok()?;
         let (mut status, mut length) = (String::new(), 0);
         self.stream.read_line(&mut status).ok()?;
@@ -160,7 +177,7 @@ impl Asker {
         match status.split(' ').nth(1) {
             Some("200") => Some(serde_json::from_slice(&body).unwrap_or_default()),
             Some("404" | "503") => None,
-            _ => panic!("GET {path}: {status}{}", String::from_utf8_lossy(&body)),
+            _ => panic!("{method} {path}: {status}{}", String::from_utf8_lossy(&body)),
         }
     }
 }

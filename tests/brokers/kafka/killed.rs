@@ -1,11 +1,15 @@
 //! Case 16: killed whenever, each record is applied once and in order, and the group's offsets
 //! end at the log's end.
 
-use std::{fs, io::Write, time::Duration};
+use std::{io::Write, time::Duration};
 
 use twinflow_servers::Kafka;
 
-use crate::program::{Program, ask, free_port, producer, until};
+use super::tools::{ask, producer};
+use crate::{
+    clock::until,
+    program::{Program, free_port},
+};
 
 const RECORDS: usize = 40_000;
 const TWINS: usize = 100;
@@ -18,10 +22,9 @@ fn applied(program: &mut Program, twin: usize) -> Option<Vec<String>> {
     Some(ids.map(|id| id.as_str().unwrap().to_owned()).collect())
 }
 
-fn configuration(brokers: &str, port: u16) -> String {
+fn settings(brokers: &str) -> String {
     format!(
-        "[server]\nlisten = \"127.0.0.1:{port}\"\n[state]\ndir = \"state\"\n\
-         [models.audit]\ntype = \"journal\"\nkeep = {RECORDS}\n\
+        "[models.audit]\ntype = \"journal\"\nkeep = {RECORDS}\n\
          [connections.readings]\ntype = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
          connections = 2\ngroup = \"killed\"\ncommit_interval_ms = 100\n\
          reconnect_backoff_max_ms = 500\n\
@@ -36,7 +39,7 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
     let topics = "org.apache.kafka.tools.TopicCommand";
     ask(&kafka, topics, &["--create", "--topic", "readings", "--partitions", "8"]);
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("twinflow.toml"), configuration(&kafka.bootstrap(), port)).unwrap();
+    let settings = settings(&kafka.bootstrap());
 
     let mut writer = producer(&kafka, "readings");
     let mut lines = writer.stdin.take().unwrap();
@@ -51,9 +54,9 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
     });
     let mut seen = 0;
     for kill in 0..KILLS {
-        let mut program = Program::start(dir.path(), port);
+        let mut program = Program::start(dir.path(), port, &settings);
         // Until it has applied something new; then at another moment each time.
-        until("something new is applied", || {
+        until(60, "something new is applied", || {
             let now = applied(&mut program, 7).map_or(0, |ids| ids.len());
             assert!(now == 0 || now >= seen, "{now} of {seen} that were committed are there");
             let all = writing.is_finished() && now == seen && now > 0;
@@ -66,11 +69,11 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
     writing.join().unwrap();
     assert!(writer.wait().unwrap().success());
 
-    let mut program = Program::start(dir.path(), port);
+    let mut program = Program::start(dir.path(), port, &settings);
     for twin in 0..TWINS {
         let expected: Vec<_> =
             (0..RECORDS).filter(|number| number % TWINS == twin).map(|id| id.to_string()).collect();
-        until("all are applied", || {
+        until(60, "all are applied", || {
             let ids = applied(&mut program, twin).unwrap_or_default();
             let so_far = ids.len().min(expected.len());
             assert!(ids[..so_far] == expected[..so_far], "twin-{twin}: repeated or out of order");
@@ -87,7 +90,7 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
 fn until_no_lag(kafka: &Kafka) {
     let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
     let arguments = ["--describe", "--group", "killed"];
-    until("the group's offsets reach the end", || {
+    until(60, "the group's offsets reach the end", || {
         let table = ask(kafka, class, &arguments);
         let lags = table.lines().filter(|line| line.starts_with("killed"));
         let lags: Vec<_> = lags.map(|line| line.split_whitespace().nth(5).unwrap()).collect();

@@ -1,15 +1,18 @@
 //! Cases 17 and 27 of the behaviour, and a broker that is killed and comes back.
 
-use std::{fs, io::Write};
+use std::io::Write;
 
 use twinflow_servers::Kafka;
 
-use crate::program::{Program, ask, free_port, producer, until};
+use super::tools::{ask, producer};
+use crate::{
+    clock::until,
+    program::{Program, free_port},
+};
 
-fn configuration(brokers: &str, port: u16) -> String {
+fn settings(brokers: &str) -> String {
     format!(
-        "[server]\nlisten = \"127.0.0.1:{port}\"\n[state]\ndir = \"state\"\n\
-         [models.turbines]\ntype = \"wind-turbine\"\n\
+        "[models.turbines]\ntype = \"wind-turbine\"\n\
          [connections.readings]\ntype = \"kafka\"\nbrokers = [\"{brokers}\"]\n\
          connect_timeout_ms = 1000\nreconnect_backoff_max_ms = 500\n\
          discovery_interval_ms = 500\nfeedback = {{ topic = \"commands\" }}\n\
@@ -47,31 +50,34 @@ fn case_27_brokers_come_and_go_and_connections_pause_and_nothing_is_lost() {
     write(&kafka, hot, 2);
     kafka.kill(0).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("twinflow.toml"), configuration(&kafka.bootstrap(), port)).unwrap();
-    let mut program = Program::start(dir.path(), port);
-    until("the engine runs and the connection waits", || program.state().0 == "connecting");
+    let mut program = Program::start(dir.path(), port, &settings(&kafka.bootstrap()));
+    until(60, "the engine runs and the connection waits", || {
+        program.connection("readings").0 == "connecting"
+    });
     let received = |program: &mut Program| {
         program.get("/v1/connections/readings").unwrap()["received"].as_u64().unwrap()
     };
     // Longer than one try to connect: between sessions it is `connecting` still.
-    until("it says why", || program.state().1.contains("reach a broker of 127.0.0.1:"));
-    assert_eq!(program.state().0, "connecting");
+    until(60, "it says why", || {
+        program.connection("readings").1.contains("reach a broker of 127.0.0.1:")
+    });
+    assert_eq!(program.connection("readings").0, "connecting");
     kafka.start_node(0).unwrap();
-    until("it runs", || program.state() == ("running".into(), String::new()));
-    until("both came", || received(&mut program) == 2);
+    until(60, "it runs", || program.connection("readings") == ("running".into(), String::new()));
+    until(60, "both came", || received(&mut program) == 2);
 
     program.post("/v1/connections/readings/pause");
-    until("it is paused", || program.state().0 == "paused");
+    until(60, "it is paused", || program.connection("readings").0 == "paused");
     write(&kafka, hot, 1);
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert_eq!(received(&mut program), 2, "nothing is taken while it is paused");
     program.post("/v1/connections/readings/resume");
-    until("it goes on where it stopped", || received(&mut program) == 3);
+    until(60, "it goes on where it stopped", || received(&mut program) == 3);
 
     kafka.kill(0).unwrap();
-    until("it has lost its broker", || program.state().0 == "degraded");
+    until(60, "it has lost its broker", || program.connection("readings").0 == "degraded");
     kafka.start_node(0).unwrap();
-    until("it runs again", || program.state().0 == "running");
+    until(60, "it runs again", || program.connection("readings").0 == "running");
     // Case 17: no key is a dead letter and the partition goes on; the reply has the twin's key.
     write(&kafka, hot, 1);
     let text = commands(&kafka, 1);
