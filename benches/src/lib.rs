@@ -7,6 +7,7 @@ pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod data;
+pub mod drain;
 pub mod draw;
 pub mod engine;
 pub mod latency;

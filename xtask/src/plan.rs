@@ -7,8 +7,9 @@
 use crate::step::{Action, Step};
 use crate::{cargo, deny, tidy};
 
-/// The features that tests, lints and pages are made with: everything that releases have.
-const FULL: &str = "twinflow/full";
+/// The features that tests, lints and pages are made with: everything that releases have, and the
+/// benches beside bare clients.
+const FULL: &str = "twinflow/full,twinflow-bench/kafka,twinflow-bench/mqtt";
 
 /// What reads the sources and compiles nothing.
 const READING: &[Step] = &[

@@ -8,9 +8,8 @@
 //! It needs a broker: the guide in `docs/reference/connectors/kafka.md` has one in five lines.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -20,17 +19,12 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use twinflow::connectors::kafka::Kafka;
 use twinflow::connectors::message::Format;
-use twinflow::prelude::*;
-use twinflow::{ConnectionSettings, Engine};
-use twinflow_bench::meter::{Meter, Usage};
-use twinflow_bench::{Result, clock};
+use twinflow_bench::Result;
+use twinflow_bench::drain::{self, Drained, MODEL, PATIENCE, number};
+use twinflow_bench::meter::Meter;
 
-/// No run takes longer.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Records of one partition in a row, as the connector takes them.
 const RUN_MAX: usize = 1024;
-/// The model, and the connection.
-const MODEL: &str = "opaque";
 
 /// Drains a topic by the bare client and through the engine in turn.
 #[derive(Debug, Parser)]
@@ -65,41 +59,11 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "results")]
 fn run(args: &Args) -> Result<()> {
     let topic = format!("bench-{}-{}-{}", args.messages, args.bytes, args.twins);
     fill(args, &topic)?;
-    let mut ratios = Vec::new();
-    for number in 1..=args.runs {
-        let limit = bare(args, &topic)?;
-        let engine = engine(args, &topic)?;
-        if limit.sum != engine.sum {
-            return Err(format!("check: {} and {} are not the same", limit.sum, engine.sum).into());
-        }
-        for (name, run) in [("bare", &limit), ("twinflow", &engine)] {
-            let (rate, cpu) = (run.rate(args.messages), run.usage.cpu_s);
-            println!("run {number} {name:<8} {rate:>9.0} records/s  cpu {cpu:.2} s");
-        }
-        ratios.push(engine.rate(args.messages) / limit.rate(args.messages));
-    }
-    ratios.sort_by(f64::total_cmp);
-    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
-    let median = ratios[ratios.len() / 2];
-    println!("ratio median {median:.2}, {least:.2} to {most:.2}, check ok");
-    Ok(())
-}
-
-/// What draining once took, from the first record to the last.
-struct Drained {
-    usage: Usage,
-    /// Sum of the numbers in the payloads.
-    sum: u64,
-}
-
-impl Drained {
-    fn rate(&self, messages: u64) -> f64 {
-        messages as f64 / self.usage.seconds
-    }
+    let bare = || bare(args, &topic);
+    drain::in_turn(args.runs, args.messages, "records", bare, || engine(args, &topic))
 }
 
 fn client(args: &Args) -> ClientConfig {
@@ -133,11 +97,6 @@ fn fill(args: &Args, topic: &str) -> Result<()> {
         }
     }
     Ok(producer.flush(PATIENCE)?)
-}
-
-/// The number at the start of a payload.
-fn number(payload: &[u8]) -> u64 {
-    payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The bare client: the same options and the same calls, and nothing done with a record.
@@ -187,82 +146,10 @@ fn bare(args: &Args, topic: &str) -> Result<Drained> {
     Ok(Drained { usage: meter.stop(), sum })
 }
 
-/// What the processors of a run have seen.
-#[derive(Default)]
-struct Seen {
-    count: AtomicU64,
-    sum: AtomicU64,
-    first: OnceLock<Instant>,
-    last: OnceLock<Instant>,
-}
-
-#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
-struct Twin {
-    records: u64,
-}
-
-impl TwinModel for Twin {
-    type Message<'m> = RawMessage<'m>;
-}
-
-struct Opaque {
-    seen: Arc<Seen>,
-    messages: u64,
-}
-
-impl MessageProcessor for Opaque {
-    type Model = Twin;
-
-    fn process_messages(
-        &self,
-        _: &mut ProcessingContext<'_>,
-        twin: &mut Twin,
-        messages: Messages<'_, RawMessage<'_>>,
-    ) -> ProcessingResult {
-        self.seen.first.get_or_init(clock::now);
-        let (mut sum, mut count) = (0_u64, 0);
-        for message in messages {
-            sum = sum.wrapping_add(number(message.payload));
-            count += 1;
-        }
-        twin.records += count;
-        self.seen.sum.fetch_add(sum, Ordering::Relaxed);
-        if self.seen.count.fetch_add(count, Ordering::AcqRel) + count == self.messages {
-            self.seen.last.get_or_init(clock::now);
-        }
-        Ok(Outcome::Update)
-    }
-}
-
-/// Through the engine: memory store, opaque payloads.
 fn engine(args: &Args, topic: &str) -> Result<Drained> {
-    let seen = Arc::<Seen>::default();
-    let processor = Opaque { seen: Arc::clone(&seen), messages: args.messages };
     let kafka = Kafka::brokers(args.brokers.split(',')).topic(topic, MODEL).with(|settings| {
         settings.decoder = Format::Bytes;
         settings.group = "bench-twinflow".into();
     });
-    let waiting = ConnectionSettings { enabled: false, ..ConnectionSettings::default() };
-    let engine = Engine::builder()
-        .memory_store()
-        .workers(1)
-        .model(MODEL, processor)
-        .connection_with("records", kafka.connect()?, waiting)
-        .start()?;
-    let meter = Meter::start();
-    engine.handle().resume("records");
-    let limit = clock::now() + PATIENCE;
-    while seen.last.get().is_none() {
-        if clock::now() > limit {
-            let count = seen.count.load(Ordering::Acquire);
-            return Err(format!("{count} records after {PATIENCE:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let mut usage = meter.stop();
-    if let (Some(first), Some(last)) = (seen.first.get(), seen.last.get()) {
-        usage.seconds = last.duration_since(*first).as_secs_f64();
-    }
-    engine.stop()?;
-    Ok(Drained { usage, sum: seen.sum.load(Ordering::Acquire) })
+    drain::engine(kafka.connect()?, args.messages)
 }

@@ -9,9 +9,7 @@
 //! `max_inflight_messages 1000`, `max_queued_messages 0`, `set_tcp_nodelay true`.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use rumqttc::v5::mqttbytes::QoS;
@@ -20,15 +18,11 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use twinflow::connectors::ConfigurableConnector;
 use twinflow::connectors::message::Format;
 use twinflow::connectors::mqtt::{Mqtt, MqttSettings, MqttTopic};
-use twinflow::prelude::*;
-use twinflow::{ConnectionSettings, Engine};
-use twinflow_bench::meter::{Meter, Usage};
-use twinflow_bench::{Result, clock};
+use twinflow_bench::Result;
+use twinflow_bench::drain::{self, Drained, MODEL, number};
+use twinflow_bench::meter::Meter;
 
-/// No run takes longer.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// The model, the session of either side, and what both subscribe to.
-const MODEL: &str = "opaque";
+/// The session of either side, and what both subscribe to.
 const CLIENT: &str = "twinflow-bench";
 const FILTER: &str = "bench/+/telemetry";
 /// Publications on their way while the session is filled.
@@ -70,42 +64,17 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "results")]
 fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut ratios = Vec::new();
-    for number in 1..=args.runs {
+    let bare = || {
         runtime.block_on(fill(args))?;
-        let bare = runtime.block_on(bare(args))?;
+        runtime.block_on(bare(args))
+    };
+    let engine = || {
         runtime.block_on(fill(args))?;
-        let engine = engine(args)?;
-        if bare.sum != engine.sum {
-            return Err(format!("check: {} and {} are not the same", bare.sum, engine.sum).into());
-        }
-        for (name, run) in [("bare", &bare), ("twinflow", &engine)] {
-            let (rate, cpu) = (run.rate(args.messages), run.usage.cpu_s);
-            println!("run {number} {name:<8} {rate:>9.0} messages/s  cpu {cpu:.2} s");
-        }
-        ratios.push(engine.rate(args.messages) / bare.rate(args.messages));
-    }
-    ratios.sort_by(f64::total_cmp);
-    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
-    let median = ratios[ratios.len() / 2];
-    println!("ratio median {median:.2}, {least:.2} to {most:.2}, check ok");
-    Ok(())
-}
-
-/// What draining once took, from the first message to the last.
-struct Drained {
-    usage: Usage,
-    /// Sum of the numbers in the payloads.
-    sum: u64,
-}
-
-impl Drained {
-    fn rate(&self, messages: u64) -> f64 {
-        messages as f64 / self.usage.seconds
-    }
+        engine(args)
+    };
+    drain::in_turn(args.runs, args.messages, "messages", bare, engine)
 }
 
 fn client(args: &Args, id: &str) -> MqttOptions {
@@ -160,11 +129,6 @@ async fn fill(args: &Args) -> Result<()> {
     goodbye(&requests, &mut events).await
 }
 
-/// The number at the start of a payload.
-fn number(payload: &[u8]) -> u64 {
-    payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
 /// The bare client: the same options, acknowledgements by hand, and nothing done with a message.
 async fn bare(args: &Args) -> Result<Drained> {
     let (requests, mut events) = AsyncClient::new(session(args), usize::from(u16::MAX) + 64);
@@ -184,57 +148,7 @@ async fn bare(args: &Args) -> Result<Drained> {
     Ok(Drained { usage, sum })
 }
 
-/// What the processors of a run have seen.
-#[derive(Default)]
-struct Seen {
-    count: AtomicU64,
-    sum: AtomicU64,
-    first: OnceLock<Instant>,
-    last: OnceLock<Instant>,
-}
-
-#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
-struct Twin {
-    messages: u64,
-}
-
-impl TwinModel for Twin {
-    type Message<'m> = RawMessage<'m>;
-}
-
-struct Opaque {
-    seen: Arc<Seen>,
-    messages: u64,
-}
-
-impl MessageProcessor for Opaque {
-    type Model = Twin;
-
-    fn process_messages(
-        &self,
-        _: &mut ProcessingContext<'_>,
-        twin: &mut Twin,
-        messages: Messages<'_, RawMessage<'_>>,
-    ) -> ProcessingResult {
-        self.seen.first.get_or_init(clock::now);
-        let (mut sum, mut count) = (0_u64, 0);
-        for message in messages {
-            sum = sum.wrapping_add(number(message.payload));
-            count += 1;
-        }
-        twin.messages += count;
-        self.seen.sum.fetch_add(sum, Ordering::Relaxed);
-        if self.seen.count.fetch_add(count, Ordering::AcqRel) + count == self.messages {
-            self.seen.last.get_or_init(clock::now);
-        }
-        Ok(Outcome::Update)
-    }
-}
-
-/// Through the engine: memory store, opaque payloads.
 fn engine(args: &Args) -> Result<Drained> {
-    let seen = Arc::<Seen>::default();
-    let processor = Opaque { seen: Arc::clone(&seen), messages: args.messages };
     let topic =
         MqttTopic { topic: "bench/{twin}/telemetry".into(), model: Some(MODEL.into()), qos: None };
     let mqtt = Mqtt::from_settings(MqttSettings {
@@ -245,27 +159,5 @@ fn engine(args: &Args) -> Result<Drained> {
         receive_max: args.receive_max,
         ..MqttSettings::default()
     })?;
-    let waiting = ConnectionSettings { enabled: false, ..ConnectionSettings::default() };
-    let engine = Engine::builder()
-        .memory_store()
-        .workers(1)
-        .model(MODEL, processor)
-        .connection_with("messages", mqtt, waiting)
-        .start()?;
-    let meter = Meter::start();
-    engine.handle().resume("messages");
-    let limit = clock::now() + PATIENCE;
-    while seen.last.get().is_none() {
-        if clock::now() > limit {
-            let count = seen.count.load(Ordering::Acquire);
-            return Err(format!("{count} messages after {PATIENCE:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let mut usage = meter.stop();
-    if let (Some(first), Some(last)) = (seen.first.get(), seen.last.get()) {
-        usage.seconds = last.duration_since(*first).as_secs_f64();
-    }
-    engine.stop()?;
-    Ok(Drained { usage, sum: seen.sum.load(Ordering::Acquire) })
+    drain::engine(mqtt, args.messages)
 }
