@@ -1,7 +1,7 @@
 //! `cargo xtask servers up|down`: the brokers of the tests, on fixed ports, for work by hand.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use twinflow_servers::{
     ALICE, Artemis, CONNECTION_STRING, Kafka, Mosquitto, Options, Place, ServerError, end_all,
@@ -81,10 +81,9 @@ fn up(folder: &Path) -> Result<()> {
         (server.start)(&place).map_err(|error| Error::failed(error.to_string()))?;
         println!("{}: started: {}", server.name, server.addresses);
     }
-    let certificates = |name: &str| -> PathBuf { folder.join(name) };
     println!("Authorities: ca.pem in {}/NAME;", folder.display());
     println!("client certificates for mqtts: client.crt and client.key beside it, for example");
-    println!("    {}", certificates("mosquitto/client.crt").display());
+    println!("    {}", folder.join("mosquitto/client.crt").display());
     println!("SASL SCRAM-SHA-512: user {}, password {}", ALICE.0, ALICE.1);
     println!("SASL PLAIN: user {}, password {}", CONNECTION_STRING.0, CONNECTION_STRING.1);
     println!("end them with `cargo xtask servers down`");

@@ -14,7 +14,7 @@ use super::{
     options,
     partitions::{Marks, Partitions},
     plan::{Plan, misconfigured},
-    trouble::{Trouble, Verdict, retryable},
+    trouble::{Trouble, Verdict, broken, retryable},
 };
 use crate::{
     error::ConnectorError,
@@ -238,10 +238,7 @@ impl Session {
         let mut served = self.heard.served();
         loop {
             match self.consumer.poll(Duration::ZERO) {
-                Some(Err(KafkaError::MessageConsumptionFatal(_))) => {
-                    let doing = "go on with a client that has broken";
-                    return Err(retryable(doing));
-                }
+                Some(Err(KafkaError::MessageConsumptionFatal(_))) => return Err(broken()),
                 Some(_) => {}
                 None if self.heard.served() == served => break,
                 None => served = self.heard.served(),

@@ -63,10 +63,7 @@ impl Trouble {
             // The client tries again, and that, or the time to connect, decides.
             Code::AllBrokersDown if self.is_undecided() || !self.answered => Verdict::GoesOn,
             Code::AllBrokersDown => Verdict::Over(self.unreachable(settings, reason)),
-            Code::Fatal => {
-                let doing = "go on with a client that has broken";
-                Verdict::Over(retryable(doing).because(Said(reason.to_owned())))
-            }
+            Code::Fatal => Verdict::Over(broken().because(Said(reason.to_owned()))),
             Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut => {
                 self.last = Some(reason.to_owned());
                 Verdict::GoesOn
@@ -132,6 +129,11 @@ pub(super) fn retryable(doing: impl Into<String>) -> ConnectorError {
     ConnectorError::new(ErrorKind::Unreachable, doing)
 }
 
+/// The client has broken for good; a new one may do.
+pub(super) fn broken() -> ConnectorError {
+    retryable("go on with a client that has broken")
+}
+
 /// What an error of one topic or partition means for the session; `None`: it goes on, and the
 /// text is shown meanwhile.
 pub(super) fn of_topic(
@@ -144,8 +146,7 @@ pub(super) fn of_topic(
         None => format!("topic \"{topic}\""),
     };
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-        let doing = "go on with a client that has broken";
-        return Some(retryable(doing).because(Said(error.to_string())));
+        return Some(broken().because(Said(error.to_string())));
     }
     let said = Said(error.to_string());
     match error.rdkafka_error_code()? {

@@ -157,6 +157,13 @@ fn tls_trouble(error: rumqttc::TlsError) -> Trouble {
     }
 }
 
+fn too_large(size: usize, max: usize) -> Trouble {
+    Trouble::TooLarge(format!(
+        "a packet of {size} bytes came, and `packet_bytes_max` is {max}; the broker would send it \
+         again after every reconnect"
+    ))
+}
+
 fn io_trouble(error: &std::io::Error) -> Trouble {
     let tls = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {

@@ -215,7 +215,7 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             let rows = view.rows();
             (0..CELLS_AHEAD.min(rows)).for_each(|index| self.ask_for_cell(view, index));
             (0..SLOTS_AHEAD.min(rows)).for_each(|index| self.ask_for_slot(view, index));
-            for index in 0..view.rows() {
+            for index in 0..rows {
                 self.ask_for_cell(view, index + CELLS_AHEAD);
                 self.ask_for_slot(view, index + SLOTS_AHEAD);
                 let row = view.row(index);

@@ -150,10 +150,7 @@ fn trouble(error: ConnectionError, packet_bytes_max: u32) -> Trouble {
         }
         ConnectionError::MqttState(StateError::Deserialization(
             CodecError::PayloadSizeLimitExceeded(size),
-        )) => Trouble::TooLarge(format!(
-            "a packet of {size} bytes came, and `packet_bytes_max` is {packet_bytes_max}; the \
-             broker would send it again after every reconnect"
-        )),
+        )) => super::too_large(size, packet_bytes_max as usize),
         ConnectionError::MqttState(
             StateError::Io(error) | StateError::Deserialization(CodecError::Io(error)),
         ) => super::io_trouble(&error),

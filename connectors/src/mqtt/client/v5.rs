@@ -187,11 +187,11 @@ fn trouble(error: ConnectionError) -> Trouble {
             }
         }
         ConnectionError::MqttState(StateError::IncomingPacketTooLarge { pkt_size, max }) => {
-            too_large(pkt_size, max)
+            super::too_large(pkt_size, max)
         }
         ConnectionError::MqttState(StateError::Deserialization(
             CodecError::PayloadSizeLimitExceeded { pkt_size, max },
-        )) => too_large(pkt_size, max as usize),
+        )) => super::too_large(pkt_size, max as usize),
         ConnectionError::MqttState(StateError::Deserialization(CodecError::Io(error))) => {
             super::io_trouble(&error)
         }
@@ -205,13 +205,6 @@ fn trouble(error: ConnectionError) -> Trouble {
         ConnectionError::Io(error) => super::io_trouble(&error),
         other => Trouble::Lost(other.to_string()),
     }
-}
-
-fn too_large(size: usize, max: usize) -> Trouble {
-    Trouble::TooLarge(format!(
-        "a packet of {size} bytes came, and `packet_bytes_max` is {max}; the broker would send it \
-         again after every reconnect"
-    ))
 }
 
 fn refused(code: Code) -> Trouble {
