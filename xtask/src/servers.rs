@@ -37,15 +37,16 @@ const SERVERS: &[Server] = &[
     Server {
         folder: "kafka",
         name: "Kafka, one node",
-        ports: &[19_092, 19_094],
-        addresses: "127.0.0.1:19092, SASL_SSL 127.0.0.1:19094",
+        ports: &[19_092, 19_094, 19_095],
+        addresses: "127.0.0.1:19092, SASL_SSL :19094, SASL_PLAINTEXT :19095",
         start: |place| Kafka::start_at(place, 1).map(drop),
     },
     Server {
         folder: "kafka-3",
         name: "Kafka, three nodes",
-        ports: &[19_192, 19_292, 19_392, 19_194, 19_294, 19_394],
-        addresses: "127.0.0.1:19192,127.0.0.1:19292,127.0.0.1:19392, SASL_SSL :19194,:19294,:19394",
+        ports: &[19_192, 19_292, 19_392, 19_194, 19_294, 19_394, 19_195, 19_295, 19_395],
+        addresses: "127.0.0.1:19192,127.0.0.1:19292,127.0.0.1:19392, SASL_SSL :19194,:19294,\
+                    :19394, SASL_PLAINTEXT :19195,:19295,:19395",
         start: |place| Kafka::start_at(place, 3).map(drop),
     },
 ];
