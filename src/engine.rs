@@ -11,6 +11,7 @@ mod requests;
 mod start;
 mod status;
 mod stop;
+mod store;
 
 use std::{fmt, sync::Arc};
 
@@ -18,10 +19,11 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 pub use self::{
-    builder::{EngineBuilder, StoreChoice},
+    builder::EngineBuilder,
     handle::{EngineHandle, RequestError, TwinState},
     status::{EngineStatistics, ModelStatus},
     stop::{Left, Stopped},
+    store::{Commit, StoreChoice},
 };
 
 use self::{requests::EngineLinks, start::Parts};

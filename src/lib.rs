@@ -94,7 +94,7 @@ mod recovery;
 mod signals;
 
 pub use connections::{Connection, ConnectionSettings, ConnectionState, ConnectionStatus};
-pub use engine::{Engine, EngineBuilder, EngineHandle, StoreChoice};
+pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
 #[cfg(feature = "server")]
 pub use server::Server;

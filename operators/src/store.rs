@@ -241,6 +241,12 @@ pub trait EpochStore: Send + Sync + 'static {
     /// Every epoch of this worker below this one is durable.
     fn durable(&self, worker: usize) -> u64;
 
+    /// Where many epochs share one commit: bytes of what was handed over and is not durable, which
+    /// bound the uncommitted epochs then. `None`: their number does (law S4).
+    fn shared_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes every epoch up to this one count; says the newest that does. One process with one log
     /// needs no record: its joint frame is the commit.
     fn commit(&self, epoch: u64) -> u64 {

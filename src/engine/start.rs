@@ -27,7 +27,7 @@ use twinflow_operators::{
 };
 
 use super::{
-    Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
+    Commit, Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
     requests::EngineLinks,
 };
 use crate::{
@@ -255,22 +255,28 @@ fn open_store(choice: &StoreChoice) -> Result<Arc<dyn EpochStore>> {
     match choice {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
-        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes),
+        StoreChoice::Log { dir, segment_bytes, commit } => open_log(dir, *segment_bytes, *commit),
     }
 }
 
 #[cfg(feature = "local-log")]
-fn open_log(dir: &Path, segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(dir: &Path, segment_bytes: Option<u64>, commit: Commit) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
     let clock = crate::clock::system_clock();
     let options = LogOptions::new(random()?, Arc::new(failure::store_failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    Ok(Arc::new(LocalLog::open(dir, LogOptions { segment_bytes, clock, ..options })?))
+    let sync_every = commit.interval();
+    let options = LogOptions { segment_bytes, sync_every, clock, ..options };
+    Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
 #[cfg(not(feature = "local-log"))]
-fn open_log(dir: &Path, _segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(
+    dir: &Path,
+    _segment_bytes: Option<u64>,
+    _commit: Commit,
+) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();
     Err(Error::misconfigured(format!(
         "this build has no local-log to keep \"{dir}\" with; build with the feature local-log, or \
