@@ -15,8 +15,8 @@ pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct LogOptions {
     /// A segment that has reached this length is followed by the next. 1 MiB to 256 MiB.
     pub segment_bytes: u64,
-    /// Least time from the beginning of one group to that of the next; what waits shares its sync.
-    /// Zero: every epoch is written as soon as the disk is free. Half a segment does not wait.
+    /// Least time from the beginning of one group to that of the next; what waits shares its
+    /// sync, and half a segment does not wait. Zero: an epoch waits only for the disk.
     pub sync_every: Duration,
     /// A log that had no frame for this long is sealed.
     pub seal_after: Duration,
@@ -34,7 +34,8 @@ impl LogOptions {
     /// Smallest and largest length of a segment.
     pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=256 << 20;
 
-    /// Segments of 64 MiB, a sync for every epoch, a seal after 100 ms, and a clock that stands still.
+    /// Segments of 64 MiB, a sync for every epoch, a seal after 100 ms, and a clock that stands
+    /// still.
     pub fn new(random: u64, on_failure: Arc<dyn Fn(StoreError) + Send + Sync>) -> Self {
         Self {
             segment_bytes: 64 << 20,
