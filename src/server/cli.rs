@@ -129,7 +129,7 @@ pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsStr
         Err(error) => return usage(&error),
     };
     match verb.run(kinds) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             for line in error.report().lines() {
                 complain(&format!("error: {line}\n"));
@@ -140,11 +140,11 @@ pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsStr
 }
 
 impl Verb {
-    fn run(self, kinds: &Registries) -> Result<()> {
-        match self {
+    fn run(self, kinds: &Registries) -> Result<ExitCode> {
+        let done = match self {
+            Self::Run(verb) => return verb.run(kinds),
             Self::Demo(options) => demo::run(&options),
             Self::DemoEngine(options) => demo::run_engine(&options),
-            Self::Run(verb) => verb.run(kinds),
             Self::Validate(verb) => verb.run(kinds),
             Self::Config(file) => output::print(&file.load(kinds)?.show(kinds)),
             Self::New(verb) => verb.run(),
@@ -154,7 +154,8 @@ impl Verb {
             Self::Connections(verb) => verb.run(),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -15,6 +15,7 @@ use twinflow_connectors::rest::{ServeLimits, serve};
 use super::{
     api::{self, Api, ApiSettings},
     banner::banner,
+    listeners,
     mount::{Binding, Mounts},
 };
 use crate::{
@@ -23,17 +24,31 @@ use crate::{
     engine::Stopped,
     error::{Error, ErrorKind, Result},
     operators::models::Models,
+    supervisor::{Child, Inherited, Listener, Report},
 };
 
-/// Runs until a signal; says what was left.
+/// Runs until a signal, with what the supervisor handed over if there is one; says what was left.
 ///
 /// # Errors
 ///
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
-pub(super) fn run(config: Config) -> Result<Stopped> {
+pub(super) fn run(config: Config, child: Option<(Child, Inherited)>) -> Result<Stopped> {
+    let (child, inherited) = child.unzip();
+    let listeners = inherited.map(|inherited| inherited.listeners).unwrap_or_default();
+    let stopped = serve_until_stopped(config, listeners);
+    if let (Err(error), Some(child)) = (&stopped, child)
+        && error.kind() == ErrorKind::Fenced
+    {
+        child.tell(Report::Final);
+    }
+    stopped
+}
+
+fn serve_until_stopped(config: Config, inherited: Vec<Listener>) -> Result<Stopped> {
+    let own = listeners::adopt(&config, inherited);
     let mounts = Mounts::of(&config.connections, Binding::Now)?;
-    let (listener, address) = listen(&config)?;
+    let (listener, address) = own.map_or_else(|| listen(&config), Ok)?;
     for rest in &mounts.all {
         rest.api_address(format!("http://{address}"));
     }
