@@ -7,10 +7,14 @@ mod builder;
 mod failure;
 mod handle;
 mod housekeeping;
+mod notes;
 mod requests;
 mod start;
 mod status;
 mod stop;
+mod supervision;
+mod suspect;
+mod watch;
 
 use std::{fmt, sync::Arc};
 
@@ -24,7 +28,10 @@ pub use self::{
     stop::{Left, Stopped},
 };
 
-use self::{requests::EngineLinks, start::Parts};
+#[cfg(feature = "server")]
+pub(crate) use self::supervision::{Report, Supervision};
+
+use self::{requests::EngineLinks, start::Parts, watch::Watch};
 use crate::{
     connections::Connections,
     error::{Error, ErrorKind, Result},
@@ -40,6 +47,8 @@ pub struct Engine {
     handle: EngineHandle,
     runtime: Option<tokio::runtime::Runtime>,
     workers: Option<Workers>,
+    /// Until the workers have ended.
+    _watch: Watch,
 }
 
 impl Engine {

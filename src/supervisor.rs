@@ -14,7 +14,7 @@ mod history;
 mod parent;
 
 pub(crate) use self::{
-    child::{Child, Report},
+    child::Child,
     hand_over::{Inherited, Listener},
     parent::supervise,
 };

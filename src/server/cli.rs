@@ -5,6 +5,7 @@ mod connections;
 mod connectors;
 mod new;
 mod output;
+mod quarantine;
 mod run;
 mod send;
 mod twins;
@@ -63,6 +64,9 @@ enum Verb {
     /// The running connections
     #[command(subcommand)]
     Connections(connections::Connections),
+    /// Twins that are set aside because they ended the process
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Print the version
     Version(output::OutputArgs),
     /// Print a completion script for a shell
@@ -152,6 +156,7 @@ impl Verb {
             Self::Twins(verb) => verb.run(),
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
+            Self::Quarantine(verb) => verb.run(),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
         };

@@ -9,28 +9,22 @@ use std::{
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::hand_over::{Inherited, receive};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    engine::Report,
+    error::{Error, ErrorKind, Result},
+};
 
-/// What a child tells its parent, as one byte each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// Something was committed.
-    Committed,
-    /// No restart helps.
-    Final,
+/// A report as its one byte.
+fn byte(report: Report) -> u8 {
+    match report {
+        Report::Committed => b'c',
+        Report::Final => b'f',
+    }
 }
 
-impl Report {
-    fn byte(self) -> u8 {
-        match self {
-            Self::Committed => b'c',
-            Self::Final => b'f',
-        }
-    }
-
-    pub(super) fn of_byte(byte: u8) -> Option<Self> {
-        [Self::Committed, Self::Final].into_iter().find(|report| report.byte() == byte)
-    }
+/// The report of a byte.
+pub(super) fn report_of(read: u8) -> Option<Report> {
+    [Report::Committed, Report::Final].into_iter().find(|report| byte(*report) == read)
 }
 
 /// A supervised process.
@@ -75,6 +69,6 @@ impl Child {
 
     /// Tells the parent; one that reads nothing is not waited for.
     pub(crate) fn tell(&self, report: Report) {
-        let _lost = (&*self.parent).write(&[report.byte()]).is_err();
+        let _lost = (&*self.parent).write(&[byte(report)]).is_err();
     }
 }

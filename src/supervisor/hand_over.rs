@@ -1,7 +1,7 @@
 //! What passes between parent and child: a socket that is the child's standard input.
 //!
 //! The parent sends the length of a JSON object (u32, little endian), the object, and then for each
-//! listener one byte that carries its descriptor. The child sends single bytes: see [`Report`].
+//! listener one byte that carries its descriptor. The child sends its reports, one byte each.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},

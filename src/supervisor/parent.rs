@@ -15,11 +15,14 @@ use tokio::{
 };
 
 use super::{
-    child::Report,
+    child::report_of,
     hand_over::{self, Listener, Note},
     history::{End, Generation, History, Next, STOPPED_AT_ONCE, Start},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    engine::Report,
+    error::{Error, ErrorKind, Result},
+};
 
 /// A look at the child although no signal came, should one be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -74,7 +77,7 @@ impl Running {
     fn hear_last(&mut self, now: Duration) {
         let mut byte = [0];
         while matches!(self.reports.try_read(&mut byte), Ok(1)) {
-            if let Some(report) = Report::of_byte(byte[0]) {
+            if let Some(report) = report_of(byte[0]) {
                 self.hear(report, now);
             }
         }
@@ -187,7 +190,7 @@ impl Parent {
             read = reports.read(&mut byte), if *reads => {
                 // At the end there is nothing more to read: the child is about to end.
                 *reads = matches!(read, Ok(1));
-                Report::of_byte(byte[0]).filter(|_| *reads).map_or(Event::Look, Event::Report)
+                report_of(byte[0]).filter(|_| *reads).map_or(Event::Look, Event::Report)
             }
         }
     }

@@ -9,6 +9,7 @@
 #[path = "../faults/client.rs"]
 mod client;
 mod killed;
+mod poison;
 mod program;
 mod stopped;
 mod target;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("run") {
         return target::main();
     }
-    let tests = [killed::tests(), stopped::tests()].into_iter().flatten();
+    let tests = [killed::tests(), poison::tests(), stopped::tests()].into_iter().flatten();
     let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {
             test();

@@ -58,7 +58,10 @@ impl Program {
     /// Starts it in `dir` and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
         let program = Self::begin(dir, &[]);
-        until(30, "the first child is ready", || program.heard("ready").then_some(()));
+        let began = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(30, "the first child is ready", || program.heard("ready").then_some(()));
+        }));
+        assert!(began.is_ok(), "{}", program.said());
         program
     }
 
@@ -126,9 +129,13 @@ impl Program {
         serde_json::from_value(answer["state"]["numbers"].clone()).ok()
     }
 
-    /// Posts a message; status and answer.
+    /// Posts a message, again while the server says that it is not ready; status and answer.
     pub(crate) fn post(&self, twin: &str, body: &str) -> io::Result<(u16, String)> {
-        ask(self.address, "POST", &format!("/v1/twins/journal/{twin}/messages"), body)
+        let path = format!("/v1/twins/journal/{twin}/messages");
+        until(30, "it is ready", || {
+            let answer = ask(self.address, "POST", &path, body);
+            (!matches!(answer, Ok((503, _)))).then_some(answer)
+        })
     }
 }
 

@@ -5,8 +5,15 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 use twinflow::{Server, prelude::*};
 
+/// Where this is set, a child ends itself as soon as it is one.
+pub(crate) const DIES_AT_ONCE: &str = "TWINFLOW_TEST_DIES_AT_ONCE";
+
 /// Runs the server.
 pub(crate) fn main() -> ExitCode {
+    let is_child = std::env::args().any(|argument| argument == "--supervised");
+    if is_child && std::env::var_os(DIES_AT_ONCE).is_some() {
+        std::process::abort();
+    }
     Server::new().model::<Obeys>("obeys").main()
 }
 
