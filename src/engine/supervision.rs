@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 /// What an engine tells its supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "the supervisor reads it"))]
+#[cfg_attr(not(feature = "local-log"), expect(dead_code, reason = "a log can be fenced"))]
 pub(crate) enum Report {
     /// Something was committed.
     Committed,

@@ -58,6 +58,7 @@ fn watch(parts: &Parts, stop: &AtomicBool) {
     let mut watched: Vec<_> = parts.controls.iter().map(|_| Watched::default()).collect();
     while !stop.load(Ordering::Acquire) {
         std::thread::park_timeout(LOOK_EVERY);
+        let mut stalled = None;
         for (worker, (control, watched)) in parts.controls.iter().zip(&mut watched).enumerate() {
             let seen = control.activity.look();
             match watched.look(seen.beat, stall_looks) {
@@ -68,8 +69,13 @@ fn watch(parts: &Parts, stop: &AtomicBool) {
                         tracing::warn!(worker, model, twin, "a call takes longer than a second");
                     }
                 }
-                Finding::Stalled => failure::stalled(worker, named(parts, &seen), parts.stall_secs),
+                // Another one may only wait for the worker that is in a call.
+                Finding::Stalled if seen.twin.is_none() && stalled.is_some() => {}
+                Finding::Stalled => stalled = Some((worker, named(parts, &seen))),
             }
+        }
+        if let Some((worker, twin)) = stalled {
+            failure::stalled(worker, twin, parts.stall_secs);
         }
     }
 }

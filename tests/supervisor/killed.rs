@@ -21,6 +21,7 @@ const CLIENTS: usize = 6;
 pub(crate) fn tests() -> Vec<(&'static str, fn())> {
     vec![
         ("decision_8_who_connects_during_a_restart_is_not_refused", nobody_is_refused),
+        ("f9_children_that_are_killed_while_they_claim", killed_while_claiming),
         ("law_d1_answered_is_durable_over_twenty_kills_of_the_child", twenty_kills),
     ]
 }
@@ -57,6 +58,39 @@ listen = "127.0.0.1:0"
         });
     }
     assert_eq!(program.numbers("b"), Some((0..4).collect()));
+    // Paused, it takes nothing and refuses nobody.
+    let change = |what: &str| {
+        let path = format!("/v1/connections/own/{what}");
+        assert_eq!(ask(program.address, "POST", &path, "").unwrap().0, 200);
+    };
+    change("pause");
+    let paused = || Some(program.get("/v1/connections/own")?["state"] == "paused");
+    until(20, "it is paused", || paused().filter(|paused| *paused));
+    let post = move || ask(own, "POST", "/v1/twins/journal/b/messages", "4");
+    let waits = std::thread::spawn(post);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!waits.is_finished());
+    change("resume");
+    // The session may not be open yet when the request comes.
+    let (status, answer) = waits.join().unwrap().unwrap();
+    assert!([200, 503].contains(&status), "{status} {answer}");
+}
+
+fn killed_while_claiming() {
+    let dir = directory(FILE);
+    let program = Program::start(dir.path());
+    assert_eq!(program.post("a", "1").unwrap().0, 200);
+    let mut killed = program.kill_child();
+    for millis in [0, 5, 10, 20] {
+        let next = until(20, "the next child", || program.child().filter(|it| *it != killed));
+        std::thread::sleep(Duration::from_millis(millis));
+        killed = next;
+        crate::program::signal("KILL", next);
+    }
+    until(20, "a child that lives", || program.child().filter(|it| *it != killed));
+    assert_eq!(program.post("a", "2").unwrap().0, 200);
+    assert_eq!(program.numbers("a"), Some(vec![1, 2]));
+    assert!(!program.heard("careful=true"), "{}", program.said());
 }
 
 fn check(program: &Program, clients: &[Client]) {

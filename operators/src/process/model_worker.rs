@@ -267,7 +267,11 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
             }
-            let noted = notes.as_ref().map(|notes| notes.note(&self.note(frames, slots, *index)));
+            let noted = notes.as_ref().map(|notes| {
+                // Other workers are waited for here.
+                activity.leave();
+                notes.note(&self.note(frames, slots, *index))
+            });
             activity.enter(self.number, &self.table.slot(*index).id);
             run.twin(self, scope, (*index, *hash), &mut calls);
             drop(noted);
