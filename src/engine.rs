@@ -7,11 +7,15 @@ mod builder;
 mod failure;
 mod handle;
 mod housekeeping;
+mod notes;
 mod requests;
 mod start;
 mod status;
 mod stop;
 mod store;
+mod supervision;
+mod suspect;
+mod watch;
 
 use std::{fmt, sync::Arc};
 
@@ -26,7 +30,10 @@ pub use self::{
     store::{Commit, StoreChoice},
 };
 
-use self::{requests::EngineLinks, start::Parts};
+#[cfg(feature = "server")]
+pub(crate) use self::supervision::{Report, Supervision};
+
+use self::{requests::EngineLinks, start::Parts, watch::Watch};
 use crate::{
     connections::Connections,
     error::{Error, ErrorKind, Result},
@@ -42,6 +49,8 @@ pub struct Engine {
     handle: EngineHandle,
     runtime: Option<tokio::runtime::Runtime>,
     workers: Option<Workers>,
+    /// Until the workers have ended.
+    _watch: Watch,
 }
 
 impl Engine {

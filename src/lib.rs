@@ -88,6 +88,8 @@ pub mod demo;
 mod metrics;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod supervisor;
 
 mod clock;
 mod connections;

@@ -35,6 +35,8 @@ pub enum RowKind {
     Remove = 5,
     /// Reads a twin's state; the answer leaves when its epoch is committed (law R1).
     Read = 6,
+    /// Ends the quarantine of a twin.
+    Release = 11,
 }
 
 impl RowKind {
@@ -47,6 +49,7 @@ impl RowKind {
             4 => Self::Create,
             5 => Self::Remove,
             6 => Self::Read,
+            11 => Self::Release,
             _ => return None,
         })
     }

@@ -14,6 +14,7 @@ use twinflow_connectors::{
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker},
+    quarantine::Quarantined,
     store::{Entry, EntryKind},
 };
 
@@ -38,6 +39,7 @@ pub struct Recovered {
     outbox_order: HashMap<(u16, Vec<u8>), u64>,
     outbox_next: u64,
     dead_letters: BTreeMap<u64, DeadLetter>,
+    quarantined: BTreeMap<(u16, String), Quarantined>,
     damage: Option<String>,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
@@ -104,6 +106,13 @@ impl Recovered {
                 let name = String::from_utf8(value.to_vec()).ok()?;
                 self.names.insert((space, number), name);
             }
+            EntryKind::Quarantined => {
+                self.quarantine(space, rmp_serde::from_slice(value).ok()?);
+            }
+            EntryKind::Released => {
+                let twin = std::str::from_utf8(key).ok()?;
+                self.quarantined.remove(&(space, twin.to_owned()));
+            }
         }
         Some(())
     }
@@ -140,6 +149,7 @@ impl Recovered {
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
         let models = self.twins.keys().map(|(model, _)| (MODELS, *model));
+        let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         let outbox = self.outbox.values().map(|(connection, _)| (CONNECTIONS, *connection));
         for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
@@ -168,6 +178,16 @@ impl Recovered {
     /// All dead letters, oldest first.
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead_letters.values()
+    }
+
+    /// Sets a twin aside.
+    pub fn quarantine(&mut self, model: u16, quarantined: Quarantined) {
+        self.quarantined.insert((model, quarantined.twin.clone()), quarantined);
+    }
+
+    /// All twins in quarantine, with the numbers of their models.
+    pub fn quarantined(&self) -> impl Iterator<Item = (u16, &Quarantined)> {
+        self.quarantined.iter().map(|((model, _), quarantined)| (*model, quarantined))
     }
 
     /// How many twins there are.
@@ -207,6 +227,14 @@ impl Recovered {
                 },
             )?;
             self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        for (number, id) in self.quarantined.keys() {
+            if is_own(twin_hash(id.as_bytes())) {
+                with(*number, &mut |model| {
+                    model.quarantine(id);
+                    Ok(())
+                })?;
+            }
         }
         for ((number, key), value) in &self.ids {
             let twin = twin_of_key(key).ok_or("the key of a message id is damaged")?;
@@ -277,6 +305,25 @@ mod tests {
             (recovered.number(MODELS, "pumps"), recovered.free_number(MODELS)),
             (Some(4), 5)
         );
+    }
+
+    #[test]
+    fn law_d2_a_twin_is_in_quarantine_until_it_is_released() {
+        let one = |twin: &str| Quarantined {
+            model: "pumps".into(),
+            twin: twin.into(),
+            reason: "signal 6".into(),
+            connection: "web".into(),
+            position: Some(("t".into(), 3, 4)),
+            at: Timestamp(5),
+        };
+        let mut part = EpochPart::default();
+        crate::quarantine::put_quarantined(&mut part, 4, &one("a"));
+        crate::quarantine::put_quarantined(&mut part, 4, &one("b"));
+        part.put_ledger(EntryKind::Released, 4, b"a", &[]);
+        let recovered = fold(&part);
+        assert_eq!(recovered.quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
+        assert_eq!(recovered.damage(), None);
     }
 
     #[test]

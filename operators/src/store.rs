@@ -34,6 +34,10 @@ pub enum EntryKind {
     Time = 10,
     /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
     Name = 11,
+    /// A twin is in quarantine. Space: model. Key: twin id. Value: since when and why.
+    Quarantined = 12,
+    /// It was released. Space: model. Key: twin id.
+    Released = 13,
 }
 
 impl EntryKind {
@@ -51,6 +55,8 @@ impl EntryKind {
             9 => Self::MessageId,
             10 => Self::Time,
             11 => Self::Name,
+            12 => Self::Quarantined,
+            13 => Self::Released,
             _ => return None,
         })
     }

@@ -21,6 +21,7 @@ use crate::{
     ledger::Ledger,
     models::Models,
     progress::{Control, Progress},
+    quarantine::Quarantine,
     recover::Recovered,
     source::source,
     store::{EpochPart, EpochStore},
@@ -88,6 +89,8 @@ pub struct WorkerSetup {
     pub first_part: Option<EpochPart>,
     /// All dead letters of this process.
     pub dead_letters: Arc<DeadLetters>,
+    /// The twins of this process that are set aside.
+    pub quarantine: Arc<Quarantine>,
     /// How far everything is.
     pub progress: Arc<Progress>,
     /// What this worker is told from outside.
@@ -197,6 +200,7 @@ pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
         yielded = !yielded && under_way;
         let most = if yielded { Duration::ZERO } else { PARKED_MOST };
         worker.step_or_park(Some(most));
+        shared.setup.control.activity.beat();
         let now = [shared.processed.first(), shared.committed.first()];
         if now != last {
             // Either frontier moved: the next epoch may close, or there is room again.

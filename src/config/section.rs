@@ -33,11 +33,14 @@ pub(crate) struct WrittenServer {
     /// Milliseconds that a request to the API waits before it gets 504. Default 10000.
     /// Since 0.1.0.
     pub(crate) wait_ms: u64,
+    /// Seconds in one call after which a worker counts as stalled and the process is ended, to be
+    /// started again by its supervisor. Default 30. Since 0.1.0.
+    pub(crate) stall_secs: u64,
 }
 
 impl Default for WrittenServer {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000 }
+        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000, stall_secs: 30 }
     }
 }
 
@@ -50,6 +53,8 @@ pub struct ServerSettings {
     pub workers: NonZero<usize>,
     /// How long a request waits.
     pub wait: Duration,
+    /// Seconds in one call after which a worker counts as stalled.
+    pub stall_secs: u64,
 }
 
 /// Above this a number of workers is a typing error.
@@ -66,12 +71,16 @@ impl TryFrom<WrittenServer> for ServerSettings {
         if written.wait_ms == 0 {
             return Err(KeyProblem::new("wait_ms", "found 0, the least is 1"));
         }
+        if written.stall_secs == 0 {
+            return Err(KeyProblem::new("stall_secs", "found 0, the least is 1"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = NonZero::new(written.workers).or(NonZero::new(cores.saturating_sub(1)));
         Ok(Self {
             listen: address(&written.listen)?,
             workers: workers.unwrap_or(NonZero::<usize>::MIN),
             wait: Duration::from_millis(written.wait_ms),
+            stall_secs: written.stall_secs,
         })
     }
 }

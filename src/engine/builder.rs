@@ -14,6 +14,7 @@ use twinflow_operators::{
 use super::{
     Engine, start,
     store::{Commit, StoreChoice},
+    supervision::Supervision,
 };
 use crate::{
     connections::{Connection, ConnectionSettings},
@@ -29,6 +30,8 @@ pub struct EngineBuilder {
     pub(super) store: StoreChoice,
     pub(super) clock: Clock,
     pub(super) wait_ms: u64,
+    pub(super) stall_secs: u64,
+    pub(super) supervision: Supervision,
 }
 
 impl Default for EngineBuilder {
@@ -44,6 +47,8 @@ impl Default for EngineBuilder {
             store: StoreChoice::log_in("state".into()),
             clock: crate::clock::system_clock(),
             wait_ms: 10_000,
+            stall_secs: 30,
+            supervision: Supervision::default(),
         }
     }
 }
@@ -154,6 +159,21 @@ impl EngineBuilder {
     #[must_use]
     pub fn wait_ms(mut self, wait_ms: u64) -> Self {
         self.wait_ms = wait_ms;
+        self
+    }
+
+    /// After how many seconds in one call a worker counts as stalled, which ends the process with
+    /// exit code 70 (law F4). Default 30, at least 1.
+    #[must_use]
+    pub fn stall_secs(mut self, stall_secs: u64) -> Self {
+        self.stall_secs = stall_secs;
+        self
+    }
+
+    /// What the supervisor of this process says.
+    #[cfg(feature = "server")]
+    pub(crate) fn supervision(mut self, supervision: Supervision) -> Self {
+        self.supervision = supervision;
         self
     }
 

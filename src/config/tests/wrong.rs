@@ -37,7 +37,7 @@ fn unknown_keys_and_sections() {
     check(
         "[server]\nworkers = 1\nlisen = \"127.0.0.1:1\"\n",
         "twinflow.toml:4: server.lisen: unknown key; did you mean \"listen\"? known keys: \
-         listen, workers, wait_ms",
+         listen, workers, wait_ms, stall_secs",
     );
     check(
         "[models.b]\ntype = \"wind-turbine\"\nlimit_celsius = 9\nlimit = 1\n",

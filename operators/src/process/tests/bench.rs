@@ -302,6 +302,7 @@ pub(crate) fn shared_of(
         recovered: Arc::default(),
         first_part: None,
         dead_letters: Arc::default(),
+        quarantine: Arc::default(),
         progress: Arc::default(),
         control: Arc::default(),
         limits: Limits::of_worker(1),
