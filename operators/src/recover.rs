@@ -1,8 +1,10 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
 
+mod newest;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
 };
 
 use twinflow_connectors::{
@@ -11,6 +13,7 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
 };
 
+use self::newest::Newest;
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker},
@@ -18,11 +21,12 @@ use crate::{
     store::{Entry, EntryKind},
 };
 
-/// One recovered twin.
+/// What twins and their message ids were, as bytes: as large as all states together.
 #[derive(Debug, Default)]
-struct Twin {
-    state: Vec<u8>,
-    route: Option<Vec<u8>>,
+struct Stored {
+    states: Newest,
+    routes: Newest,
+    ids: Newest,
 }
 
 /// Everything that a generation starts from.
@@ -30,8 +34,7 @@ struct Twin {
 pub struct Recovered {
     /// The latest time of any epoch (law P6).
     pub(crate) now: Timestamp,
-    twins: HashMap<(u16, Box<str>), Twin>,
-    ids: HashMap<(u16, Box<[u8]>), Vec<u8>>,
+    stored: RwLock<Stored>,
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
@@ -65,10 +68,11 @@ impl Recovered {
     fn try_fold(&mut self, entry: Entry<'_>) -> Option<()> {
         let Entry { kind, space, key, value, .. } = entry;
         match kind {
-            EntryKind::State => self.twin(space, key)?.state = value.to_vec(),
-            EntryKind::Route => self.twin(space, key)?.route = Some(value.to_vec()),
+            EntryKind::State => self.stored_mut().states.put(space, key, value),
+            EntryKind::Route => self.stored_mut().routes.put(space, key, value),
             EntryKind::Removal => {
-                self.twins.remove(&(space, std::str::from_utf8(key).ok()?.into()));
+                self.stored_mut().states.remove(space, key);
+                self.stored_mut().routes.remove(space, key);
             }
             EntryKind::Position => {
                 let (topic, partition) = read_position_key(key)?;
@@ -94,9 +98,7 @@ impl Recovered {
             EntryKind::DeadLetterDropped => {
                 self.dead_letters.remove(&u64::from_le_bytes(key.try_into().ok()?));
             }
-            EntryKind::MessageId => {
-                self.ids.insert((space, key.into()), value.to_vec());
-            }
+            EntryKind::MessageId => self.stored_mut().ids.put(space, key, value),
             EntryKind::Time => {
                 let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
                 self.now = self.now.max(time);
@@ -117,9 +119,17 @@ impl Recovered {
         Some(())
     }
 
-    fn twin(&mut self, model: u16, key: &[u8]) -> Option<&mut Twin> {
-        let id = std::str::from_utf8(key).ok()?;
-        Some(self.twins.entry((model, id.into())).or_default())
+    fn stored(&self) -> RwLockReadGuard<'_, Stored> {
+        self.stored.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored_mut(&mut self) -> &mut Stored {
+        self.stored.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every worker has loaded its own: gives the memory of stored states back.
+    pub fn forget(&self) {
+        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = Stored::default();
     }
 
     /// What could not be read, if anything could not.
@@ -148,7 +158,8 @@ impl Recovered {
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
-        let models = self.twins.keys().map(|(model, _)| (MODELS, *model));
+        let stored = self.stored();
+        let models = stored.states.iter().map(|found| (MODELS, found.space));
         let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         let outbox = self.outbox.values().map(|(connection, _)| (CONNECTIONS, *connection));
@@ -192,7 +203,7 @@ impl Recovered {
 
     /// How many twins there are.
     pub fn twins_total(&self) -> usize {
-        self.twins.len()
+        self.stored().states.len()
     }
 
     /// Why a worker could not load its twins, if one could not.
@@ -212,20 +223,16 @@ impl Recovered {
         mut with: impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let is_own = |hash| owner(bucket(hash), workers) == worker;
-        for ((number, id), twin) in &self.twins {
-            let hash = twin_hash(id.as_bytes());
-            if !is_own(hash) || twin.state.is_empty() {
-                continue;
-            }
-            let route = twin.route.as_deref();
-            with(*number, &mut |model| model.load(hash, id, &twin.state, route)).map_err(
-                |why| {
-                    let name = self.names.get(&(MODELS, *number)).map_or("", String::as_str);
-                    format!(
-                        "model \"{name}\": the stored state of twin \"{id}\" does not load: {why}"
-                    )
-                },
-            )?;
+        let stored = self.stored();
+        for twin in stored.states.iter().filter(|twin| is_own(twin.hash)) {
+            let route = stored.routes.get(twin.hash, twin.space, twin.key);
+            let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
+            let load =
+                &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
+            with(twin.space, load).map_err(|why| {
+                let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
+                format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
+            })?;
             self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         for (number, id) in self.quarantined.keys() {
@@ -236,10 +243,10 @@ impl Recovered {
                 })?;
             }
         }
-        for ((number, key), value) in &self.ids {
-            let twin = twin_of_key(key).ok_or("the key of a message id is damaged")?;
+        for id in stored.ids.iter() {
+            let twin = twin_of_key(id.key).ok_or("the key of a message id is damaged")?;
             if is_own(twin_hash(twin)) {
-                with(*number, &mut |model| model.load_id(key, value))?;
+                with(id.space, &mut |model| model.load_id(id.key, id.value))?;
             }
         }
         Ok(())
@@ -288,7 +295,11 @@ mod tests {
         let positions: Vec<_> = recovered.positions(2).collect();
         assert_eq!(positions, [Position { topic: "readings".into(), partition: 3, next: 9 }]);
         assert_eq!(recovered.twins_total(), 1);
-        assert_eq!(recovered.twins[&(0, "t".into())].state, b"new");
+        let state =
+            |key: &[u8]| recovered.stored().states.get(twin_hash(key), 0, key).map(<[u8]>::to_vec);
+        assert_eq!((state(b"t"), state(b"gone")), (Some(b"new".to_vec()), None));
+        recovered.forget();
+        assert_eq!(recovered.twins_total(), 0);
         assert_eq!(recovered.damage(), None);
     }
 

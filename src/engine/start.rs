@@ -205,6 +205,8 @@ fn run(
         drop(workers);
         return Err(Error::new(ErrorKind::StateRefused, why));
     }
+    // All workers have loaded theirs before the first epoch was processed.
+    parts.recovered.forget();
     let watch = Watch::start(&parts)?;
     suspected.settle(&parts);
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
