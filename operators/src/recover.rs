@@ -1,6 +1,7 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
 
 mod newest;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,7 +14,10 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
 };
 
-use self::newest::Newest;
+use self::{
+    newest::{Found, Newest},
+    waiting::{Change, TOGETHER, Waiting},
+};
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker},
@@ -29,12 +33,24 @@ struct Stored {
     ids: Newest,
 }
 
+impl Stored {
+    /// Where an entry is looked up first.
+    fn of(&self, change: Change) -> &Newest {
+        match change {
+            Change::State | Change::Removal => &self.states,
+            Change::Route => &self.routes,
+            Change::Id => &self.ids,
+        }
+    }
+}
+
 /// Everything that a generation starts from.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// The latest time of any epoch (law P6).
     pub(crate) now: Timestamp,
     stored: RwLock<Stored>,
+    waiting: Waiting,
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
@@ -58,8 +74,31 @@ pub const MODELS: u16 = 0;
 pub const CONNECTIONS: u16 = 1;
 
 impl Recovered {
-    /// Takes one entry; later ones win.
-    pub fn fold(&mut self, entry: Entry<'_>) {
+    /// Reads all entries that `replay` gives; later ones win.
+    ///
+    /// # Errors
+    ///
+    /// What `replay` says.
+    pub fn read<E>(
+        replay: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut recovered = Self::default();
+        replay(&mut |entry| recovered.fold(entry))?;
+        recovered.bring_in();
+        Ok(recovered)
+    }
+
+    /// What the entries of one part give.
+    #[cfg(test)]
+    pub(crate) fn of_part(part: &crate::store::EpochPart) -> Self {
+        let all = |each: &mut dyn FnMut(Entry<'_>)| {
+            crate::store::entries(part.bytes()).for_each(|entry| each(entry.unwrap()));
+            Ok::<_, ()>(())
+        };
+        Self::read(all).unwrap()
+    }
+
+    fn fold(&mut self, entry: Entry<'_>) {
         if self.try_fold(entry).is_none() && self.damage.is_none() {
             self.damage = Some(format!("an entry of kind {:?} cannot be read", entry.kind));
         }
@@ -68,12 +107,9 @@ impl Recovered {
     fn try_fold(&mut self, entry: Entry<'_>) -> Option<()> {
         let Entry { kind, space, key, value, .. } = entry;
         match kind {
-            EntryKind::State => self.stored_mut().states.put(space, key, value),
-            EntryKind::Route => self.stored_mut().routes.put(space, key, value),
-            EntryKind::Removal => {
-                self.stored_mut().states.remove(space, key);
-                self.stored_mut().routes.remove(space, key);
-            }
+            EntryKind::State => self.wait(Change::State, space, key, value),
+            EntryKind::Route => self.wait(Change::Route, space, key, value),
+            EntryKind::Removal => self.wait(Change::Removal, space, key, &[]),
             EntryKind::Position => {
                 let (topic, partition) = read_position_key(key)?;
                 let next = u64::from_le_bytes(value.try_into().ok()?);
@@ -98,7 +134,7 @@ impl Recovered {
             EntryKind::DeadLetterDropped => {
                 self.dead_letters.remove(&u64::from_le_bytes(key.try_into().ok()?));
             }
-            EntryKind::MessageId => self.stored_mut().ids.put(space, key, value),
+            EntryKind::MessageId => self.wait(Change::Id, space, key, value),
             EntryKind::Time => {
                 let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
                 self.now = self.now.max(time);
@@ -123,8 +159,15 @@ impl Recovered {
         self.stored.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stored_mut(&mut self) -> &mut Stored {
-        self.stored.get_mut().unwrap_or_else(PoisonError::into_inner)
+    fn wait(&mut self, change: Change, space: u16, key: &[u8], value: &[u8]) {
+        if self.waiting.add(change, space, key, value) {
+            self.bring_in();
+        }
+    }
+
+    fn bring_in(&mut self) {
+        let stored = self.stored.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.bring_in(stored);
     }
 
     /// Every worker has loaded its own: gives the memory of stored states back.
@@ -224,16 +267,29 @@ impl Recovered {
     ) -> Result<(), String> {
         let is_own = |hash| owner(bucket(hash), workers) == worker;
         let stored = self.stored();
+        let mut counts = BTreeMap::<u16, usize>::new();
         for twin in stored.states.iter().filter(|twin| is_own(twin.hash)) {
-            let route = stored.routes.get(twin.hash, twin.space, twin.key);
-            let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
-            let load =
-                &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
-            with(twin.space, load).map_err(|why| {
-                let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
-                format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
+            *counts.entry(twin.space).or_default() += 1;
+        }
+        for (model, count) in counts {
+            with(model, &mut |model| {
+                model.expect(count);
+                Ok(())
             })?;
-            self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        let mut own = stored.states.iter().filter(|twin| is_own(twin.hash));
+        let mut together = Vec::with_capacity(TOGETHER);
+        loop {
+            together.extend(own.by_ref().take(TOGETHER));
+            if together.is_empty() {
+                break;
+            }
+            for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
+                together.iter().for_each(|twin| ask(&stored.routes, twin.hash));
+            }
+            for twin in together.drain(..) {
+                self.load_twin(twin, &stored.routes, &mut with)?;
+            }
         }
         for (number, id) in self.quarantined.keys() {
             if is_own(twin_hash(id.as_bytes())) {
@@ -249,6 +305,25 @@ impl Recovered {
                 with(id.space, &mut |model| model.load_id(id.key, id.value))?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Recovered {
+    fn load_twin(
+        &self,
+        twin: Found<'_>,
+        routes: &Newest,
+        with: &mut impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let route = routes.get(twin.hash, twin.space, twin.key);
+        let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
+        let load = &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
+        with(twin.space, load).map_err(|why| {
+            let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
+            format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
+        })?;
+        self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 }
@@ -270,15 +345,7 @@ fn read_position_key(key: &[u8]) -> Option<(String, i32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{EpochPart, entries};
-
-    fn fold(part: &EpochPart) -> Recovered {
-        let mut recovered = Recovered::default();
-        for entry in entries(part.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
-        recovered
-    }
+    use crate::store::EpochPart;
 
     #[test]
     fn positions_fold_by_maximum_and_other_values_by_order() {
@@ -291,7 +358,7 @@ mod tests {
         part.put(EntryKind::State, 1, 0, b"t", b"new");
         part.put(EntryKind::State, 1, 0, b"gone", b"x");
         part.put(EntryKind::Removal, 1, 0, b"gone", b"");
-        let recovered = fold(&part);
+        let recovered = Recovered::of_part(&part);
         let positions: Vec<_> = recovered.positions(2).collect();
         assert_eq!(positions, [Position { topic: "readings".into(), partition: 3, next: 9 }]);
         assert_eq!(recovered.twins_total(), 1);
@@ -309,7 +376,7 @@ mod tests {
         part.put_ledger(EntryKind::Name, MODELS, &4u16.to_le_bytes(), b"pumps");
         part.put(EntryKind::State, 1, 4, b"a", b"x");
         part.put(EntryKind::State, 1, 4, b"b", b"x");
-        let recovered = fold(&part);
+        let recovered = Recovered::of_part(&part);
         assert_eq!(recovered.unknown(&HashSet::new()), [(MODELS, "pumps".into(), 2)]);
         assert!(recovered.unknown(&HashSet::from([(MODELS, 4)])).is_empty());
         assert_eq!(
@@ -332,7 +399,7 @@ mod tests {
         crate::quarantine::put_quarantined(&mut part, 4, &one("a"));
         crate::quarantine::put_quarantined(&mut part, 4, &one("b"));
         part.put_ledger(EntryKind::Released, 4, b"a", &[]);
-        let recovered = fold(&part);
+        let recovered = Recovered::of_part(&part);
         assert_eq!(recovered.quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
         assert_eq!(recovered.damage(), None);
     }
@@ -341,6 +408,6 @@ mod tests {
     fn an_entry_that_cannot_be_read_is_said() {
         let mut part = EpochPart::default();
         part.put_ledger(EntryKind::Position, 2, b"x", b"short");
-        assert!(fold(&part).damage().is_some());
+        assert!(Recovered::of_part(&part).damage().is_some());
     }
 }

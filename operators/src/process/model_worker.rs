@@ -66,6 +66,8 @@ pub(crate) trait ModelWorker {
     fn gather(&mut self, frames: &[FrameView<'_>]) -> Gathered;
     /// Works off what was gathered.
     fn run(&mut self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], scope: &mut EpochScope<'_>);
+    /// Recovery: so many twins come.
+    fn expect(&mut self, twins: usize);
     /// Recovery: a stored state, its version, and the twin's stored route.
     fn load(
         &mut self,
@@ -287,6 +289,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         }
         counts.add_to(&self.statistics);
         self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
+    }
+
+    fn expect(&mut self, twins: usize) {
+        self.table.expect(twins);
     }
 
     fn load(

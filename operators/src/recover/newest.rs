@@ -1,10 +1,13 @@
 //! The newest value of each key while a log is read: few large pieces of memory, so that an entry
 //! costs a look-up and a copy and no allocation.
 //!
-//! Expected for an entry of 300 bytes: 0.1 us for the look-up (one miss of the cache for the cell,
-//! one for the item) and 0.1 us for the copy.
+//! A look-up reads a cell, an item and the bytes of the key, each a miss of the cache in a large log:
+//! 0.3-0.4 us. Asked for together for many entries it is 0.1 us, with a copy of 300 bytes.
 
+#[cfg(test)]
 use twinflow_connectors::route::twin_hash;
+
+use crate::prefetch::prefetch;
 
 /// Bytes of a piece; a longer value has a piece of its own.
 const PIECE: usize = 4 << 20;
@@ -50,9 +53,39 @@ impl Newest {
         self.live
     }
 
-    /// Gives a key a value in place of its last one.
-    pub(super) fn put(&mut self, space: u16, key: &[u8], value: &[u8]) {
-        let hash = twin_hash(key);
+    /// Asks for the cell where the look-up of this hash begins.
+    pub(super) fn ask_cell(&self, hash: u64) {
+        if let Some(cell) = self.cell(hash) {
+            prefetch(cell);
+        }
+    }
+
+    /// Asks for the item that the look-up of this hash will most likely compare.
+    pub(super) fn ask_item(&self, hash: u64) {
+        if let Some(item) = self.first_item(hash) {
+            prefetch(item);
+        }
+    }
+
+    /// Asks for the bytes of that item.
+    pub(super) fn ask_bytes(&self, hash: u64) {
+        let Some(item) = self.first_item(hash) else { return };
+        let bytes = &self.pieces[item.piece as usize][item.offset as usize..];
+        if let Some(first) = bytes.first_chunk::<64>() {
+            prefetch(first);
+        }
+    }
+
+    fn cell(&self, hash: u64) -> Option<&u32> {
+        self.cells.get(hash as usize & self.cells.len().wrapping_sub(1))
+    }
+
+    fn first_item(&self, hash: u64) -> Option<&Item> {
+        self.items.get((*self.cell(hash)?).checked_sub(1)? as usize)
+    }
+
+    /// Gives a key a value in place of its last one; `hash` is that of the key.
+    pub(super) fn put(&mut self, hash: u64, space: u16, key: &[u8], value: &[u8]) {
         let known = self.look(hash, space, key);
         if let Some(number) = known
             && self.items[number].room as usize >= value.len()
@@ -76,8 +109,8 @@ impl Newest {
     }
 
     /// Forgets the value of a key.
-    pub(super) fn remove(&mut self, space: u16, key: &[u8]) {
-        if let Some(number) = self.look(twin_hash(key), space, key) {
+    pub(super) fn remove(&mut self, hash: u64, space: u16, key: &[u8]) {
+        if let Some(number) = self.look(hash, space, key) {
             let item = &mut self.items[number];
             self.live -= usize::from(item.is_live);
             item.is_live = false;
@@ -187,11 +220,11 @@ mod tests {
             for (number, (space, key, len, removes)) in steps.into_iter().enumerate() {
                 let key = format!("twin-{key}").into_bytes();
                 if removes {
-                    newest.remove(space, &key);
+                    newest.remove(twin_hash(&key), space, &key);
                     map.remove(&(space, key));
                 } else {
                     let value = vec![number as u8; len];
-                    newest.put(space, &key, &value);
+                    newest.put(twin_hash(&key), space, &key, &value);
                     map.insert((space, key), value);
                 }
             }
@@ -212,9 +245,10 @@ mod tests {
     #[test]
     fn a_value_longer_than_a_piece_has_its_own() {
         let mut newest = Newest::default();
-        newest.put(1, b"small", b"x");
-        newest.put(1, b"large", &vec![7; PIECE + 5]);
-        newest.put(1, b"small", b"longer than before");
+        let mut put = |key: &[u8], value: &[u8]| newest.put(twin_hash(key), 1, key, value);
+        put(b"small", b"x");
+        put(b"large", &vec![7; PIECE + 5]);
+        put(b"small", b"longer than before");
         let lengths: Vec<_> = newest.iter().map(|found| found.value.len()).collect();
         assert_eq!(lengths, [18, PIECE + 5]);
     }

@@ -209,10 +209,7 @@ impl Bench {
         settings: ModelSettings,
         written: EpochPart,
     ) -> Self {
-        let mut recovered = Recovered::default();
-        for entry in entries(written.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
+        let recovered = Recovered::of_part(&written);
         let models = Models::new().with_settings("log", processor, settings);
         let names = ModelNames::new([("log".to_owned(), MODEL)]);
         let edge = Edge::new(1, names, Arc::new(|| Timestamp(0)));
@@ -268,11 +265,7 @@ impl Bench {
 
     /// Everything written so far, folded.
     pub(super) fn recovered(&self) -> Recovered {
-        let mut recovered = Recovered::default();
-        for entry in entries(self.written.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
-        recovered
+        Recovered::of_part(&self.written)
     }
 }
 
