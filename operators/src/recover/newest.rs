@@ -1,8 +1,8 @@
 //! The newest value of each key while a log is read: few large pieces of memory, so that an entry
 //! costs a look-up and a copy and no allocation.
 //!
-//! A look-up reads a cell, an item and the bytes of the key, each a miss of the cache in a large log:
-//! 0.3-0.4 us. Asked for together for many entries it is 0.1 us, with a copy of 300 bytes.
+//! A look-up reads a cell, an item and the bytes of the key, each a miss of the cache in a large
+//! log: 0.3-0.4 us. Asked for together for many entries it is 0.1 us, with a copy of 300 bytes.
 
 #[cfg(test)]
 use twinflow_connectors::route::twin_hash;
