@@ -45,9 +45,11 @@
 //! ```
 
 mod api;
+mod audit;
 mod banner;
 mod cli;
 mod client;
+mod keys;
 mod log;
 mod mount;
 mod run;

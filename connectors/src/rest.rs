@@ -8,6 +8,8 @@
 //! `rest/waiters.rs`, `rest/gate.rs`; then `rest/replies.rs` and `rest/feedback.rs` for what twins
 //! send, and `rest/serve.rs` for the accept loop.
 
+pub mod access;
+mod address;
 mod body;
 mod deliver;
 mod feedback;
@@ -16,6 +18,7 @@ mod gate;
 mod ndjson;
 mod post;
 mod problem;
+mod reload;
 mod replies;
 mod routes;
 mod serve;
@@ -34,11 +37,13 @@ use std::{
 use axum::Router;
 use tokio::sync::oneshot;
 
-pub use routes::is_local;
+pub use routes::{ROUTES, is_local};
 pub use serve::{Refuse, ServeLimits, serve};
 pub use settings::RestSettings;
+pub use watch::peer;
 
 use self::{
+    access::Access,
     gate::Gate,
     replies::Home,
     service::{LinkFacts, Service},
@@ -136,6 +141,12 @@ impl Rest {
     /// Where the API and the page are: the 404 of the own listener names it.
     pub fn api_address(&self, address: impl Into<String>) {
         self.service.set_api_address(address.into());
+    }
+
+    /// From now on only callers with a key are let in by the own listener. The routes of
+    /// [`Rest::router`] are protected by the server that mounts them.
+    pub fn protect(&self, access: Arc<Access>) {
+        self.service.set_access(access);
     }
 
     /// Whether the program's own server has to mount [`Rest::router`].

@@ -31,11 +31,22 @@ pub(crate) struct WrittenServer {
     /// Milliseconds that a request to the API waits before it gets 504. Default 10000.
     /// Since 0.1.0.
     pub(crate) wait_ms: u64,
+    /// File of the keys that callers have to show, made by `twinflow keys create`. Absent:
+    /// everybody who reaches the address may do everything. Since 0.1.0.
+    pub(crate) keys_file: Option<PathBuf>,
+    /// Requests a second that one key may make; above it 429. Default 20000. Since 0.1.0.
+    pub(crate) key_requests_per_sec_max: u32,
 }
 
 impl Default for WrittenServer {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000 }
+        Self {
+            listen: "127.0.0.1:7700".into(),
+            workers: 0,
+            wait_ms: 10_000,
+            keys_file: None,
+            key_requests_per_sec_max: 20_000,
+        }
     }
 }
 
@@ -48,6 +59,10 @@ pub struct ServerSettings {
     pub workers: NonZero<usize>,
     /// How long a request waits.
     pub wait: Duration,
+    /// The keys that callers have to show.
+    pub keys_file: Option<PathBuf>,
+    /// How often one key may ask.
+    pub key_requests_per_sec: u32,
 }
 
 /// Above this a number of workers is a typing error.
@@ -64,12 +79,20 @@ impl TryFrom<WrittenServer> for ServerSettings {
         if written.wait_ms == 0 {
             return Err(KeyProblem::new("wait_ms", "found 0, the least is 1"));
         }
+        if written.key_requests_per_sec_max == 0 {
+            return Err(KeyProblem::new("key_requests_per_sec_max", "found 0, the least is 1"));
+        }
+        if written.keys_file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err(KeyProblem::new("keys_file", "the name of the file is empty"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = NonZero::new(written.workers).or(NonZero::new(cores.saturating_sub(1)));
         Ok(Self {
             listen: address(&written.listen)?,
             workers: workers.unwrap_or(NonZero::<usize>::MIN),
             wait: Duration::from_millis(written.wait_ms),
+            keys_file: written.keys_file,
+            key_requests_per_sec: written.key_requests_per_sec_max,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod completion;
 mod connections;
 mod connectors;
+mod keys;
 mod new;
 mod output;
 mod run;
@@ -63,6 +64,9 @@ enum Verb {
     /// The running connections
     #[command(subcommand)]
     Connections(connections::Connections),
+    /// The keys that callers of a server have to show
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Print the version
     Version(output::OutputArgs),
     /// Print a completion script for a shell
@@ -103,11 +107,32 @@ pub(super) struct ServerArgs {
         default_value = "http://127.0.0.1:7700"
     )]
     server: String,
+    /// Key to show; better given by the environment, where others do not see it
+    #[arg(long, value_name = "KEY", env = "TWINFLOW_KEY", hide_env_values = true)]
+    key: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone)]
+pub(super) struct Secret(pub(super) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
 }
 
 impl ServerArgs {
     fn client(&self) -> Result<Client> {
-        Client::new(&self.server)
+        Client::new(&self.server)?.with_key(self.key.as_ref().map(|Secret(key)| key.as_str()))
     }
 }
 
@@ -152,6 +177,7 @@ impl Verb {
             Self::Twins(verb) => verb.run(),
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
+            Self::Keys(verb) => verb.run(kinds),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
         }

@@ -1,6 +1,6 @@
 //! A small HTTP client for the verbs that ask a running server.
 
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -14,6 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) struct Client {
     /// `host:port`.
     authority: String,
+    /// Prints as "Sensitive".
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -34,7 +36,20 @@ impl Client {
         let has_port =
             authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let port = if has_port { "" } else { ":80" };
-        Ok(Self { authority: format!("{authority}{port}") })
+        Ok(Self { authority: format!("{authority}{port}"), authorization: None })
+    }
+
+    /// The same, showing a key.
+    pub(super) fn with_key(mut self, key: Option<&str>) -> Result<Self> {
+        let header = |key: &str| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+                Error::new(ErrorKind::Usage, "the key has characters that no key has")
+            })?;
+            value.set_sensitive(true);
+            Ok::<_, Error>(value)
+        };
+        self.authorization = key.map(header).transpose()?;
+        Ok(self)
     }
 
     /// Asks and gives the JSON of a good answer.
@@ -74,12 +89,15 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends by itself when the answer was read; its errors are the request's too.
         drop(tokio::spawn(connection));
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, key);
+        }
+        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
         Ok((status, response.into_body().collect().await?.to_bytes()))

@@ -14,7 +14,9 @@ use twinflow_connectors::rest::{ServeLimits, serve};
 
 use super::{
     api::{self, Api, ApiSettings},
+    audit::Audit,
     banner::banner,
+    keys,
     mount::{Binding, Mounts},
 };
 use crate::{
@@ -32,10 +34,13 @@ use crate::{
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
 pub(super) fn run(config: Config) -> Result<Stopped> {
+    let audit = Arc::new(Audit::new(&config.state.dir));
+    let access = keys::open(&config.server, &audit)?;
     let mounts = Mounts::of(&config.connections, Binding::Now)?;
     let (listener, address) = listen(&config)?;
     for rest in &mounts.all {
         rest.api_address(format!("http://{address}"));
+        access.iter().for_each(|access| rest.protect(Arc::clone(access)));
     }
     say(&banner(&config, address, &mounts));
     let runtime = runtime()?;
@@ -43,6 +48,8 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
         elsewhere: mounts.listening.iter().map(|(_, address)| address.to_string()).collect(),
         takes_messages: mounts.mounted.is_some(),
         run: run_id()?,
+        access,
+        audit: Some(audit),
     });
     let router = mounts.mounted.map(|(_name, router)| router);
     let server = Serving::start(&runtime, listener, api::router(&api, router))?;

@@ -2,5 +2,6 @@
 
 mod client;
 mod help;
+mod keys;
 mod program;
 mod refused;

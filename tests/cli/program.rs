@@ -29,7 +29,11 @@ pub(crate) fn directory(file: &str) -> TempDir {
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinflow"));
-    command.current_dir(dir).args(arguments).env_remove("TWINFLOW_SERVER");
+    command
+        .current_dir(dir)
+        .args(arguments)
+        .env_remove("TWINFLOW_SERVER")
+        .env_remove("TWINFLOW_KEY");
     command
 }
 

@@ -7,18 +7,41 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, Response, Uri, header},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 
-use super::{fetch, ndjson, post, problem::Problem, service::Service};
+use super::{
+    access::{Names, Need, Protect, Route, protect},
+    fetch, ndjson, post,
+    problem::Problem,
+    service::Service,
+};
+
+const fn of(method: &'static str, path: &'static str, names: Names) -> Route {
+    Route { method, path, need: Need::Send, names }
+}
+
+/// Every route of a REST connection, with what it asks of its caller.
+pub const ROUTES: [Route; 4] = [
+    of("POST", "/v1/twins/{model}/{id}/messages", Names::Twin),
+    of("POST", "/v1/messages", Names::Body),
+    of("GET", "/v1/twins/{model}/{id}/feedback", Names::Twin),
+    of("POST", "/v1/twins/{model}/{id}/feedback/ack", Names::Twin),
+];
+
+/// What answers each of them.
+const HANDLERS: [fn() -> MethodRouter<Arc<Service>>; 4] = [
+    || post(post::messages),
+    || post(ndjson::messages),
+    || get(fetch::feedback),
+    || post(fetch::acknowledge),
+];
 
 /// The paths, without a fallback, so that they can be merged with others.
 pub(super) fn paths(service: &Arc<Service>) -> Router {
-    Router::new()
-        .route("/v1/twins/{model}/{id}/messages", post(post::messages))
-        .route("/v1/messages", post(ndjson::messages))
-        .route("/v1/twins/{model}/{id}/feedback", get(fetch::feedback))
-        .route("/v1/twins/{model}/{id}/feedback/ack", post(fetch::acknowledge))
+    let lines = ROUTES.iter().zip(HANDLERS);
+    lines
+        .fold(Router::new(), |all, (route, handler)| all.route(route.path, handler()))
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(service))
 }
@@ -26,7 +49,13 @@ pub(super) fn paths(service: &Arc<Service>) -> Router {
 /// The paths of an own listener: every other path says where the API is.
 pub(super) fn own_listener(service: &Arc<Service>) -> Router {
     let other = Router::new().fallback(unknown_path).with_state(Arc::clone(service));
-    paths(service).merge(other)
+    let all = paths(service).merge(other);
+    let Some(access) = service.access().cloned() else { return all };
+    let refuse = {
+        let service = Arc::clone(service);
+        Arc::new(move |denied| service.refuse(Problem::from(denied)))
+    };
+    protect(all, Protect { access, routes: ROUTES.to_vec(), refuse })
 }
 
 async fn wrong_method(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {

@@ -3,7 +3,7 @@
 //! Garbage on the port ends its connection; a client that says nothing, or its header byte by byte,
 //! is closed; a shortage of file descriptors is waited out.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -79,7 +79,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (stream, permit) = tokio::select! {
+        let ((stream, peer), permit) = tokio::select! {
             () = &mut stop => break,
             accepted = accept(&listener, &permits) => accepted,
         };
@@ -90,7 +90,7 @@ pub async fn serve(
         let answer = Answer { router, refuse: Arc::clone(&refuse) };
         let watcher = graceful.watcher();
         connections.spawn(async move {
-            connection(stream, answer, &server, watcher, limits).await;
+            connection(stream, peer, answer, &server, watcher, limits).await;
             drop(permit);
         });
     }
@@ -131,11 +131,11 @@ fn server(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> ((TcpStream, SocketAddr), OwnedSemaphorePermit) {
     let permit = Arc::clone(permits).acquire_owned().await.expect("never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return (stream, permit),
+            Ok(accepted) => return (accepted, permit),
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection went wrong; trying again");
                 sleep(ACCEPT_PAUSE).await;
@@ -146,6 +146,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     answer: Answer,
     server: &auto::Builder<TokioExecutor>,
     watcher: Watcher,
@@ -155,7 +156,7 @@ async fn connection(
         tracing::debug!(%error, "the connection ended before it began");
         return;
     }
-    let watch = Arc::new(Watch::new());
+    let watch = Arc::new(Watch::new(peer));
     let io = TokioIo::new(WatchedStream { stream, watch: Arc::clone(&watch) });
     let service = service_fn(|request| answer.clone().to(Arc::clone(&watch), request));
     let mut serving = pin!(watcher.watch(server.serve_connection(io, service)));

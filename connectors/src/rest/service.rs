@@ -1,7 +1,7 @@
 //! What all slots of a REST connection share.
 
 use std::sync::{
-    Arc, RwLock,
+    Arc, OnceLock, RwLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -9,6 +9,7 @@ use axum::{body::Body, http::Response};
 use tokio::sync::Semaphore;
 
 use super::{
+    access::Access,
     feedback::Mailboxes,
     gate::Gate,
     problem::Problem,
@@ -38,6 +39,7 @@ pub(super) struct Service {
     pub(super) bodies: Semaphore,
     gates: RwLock<Gates>,
     api_address: RwLock<Option<String>>,
+    access: OnceLock<Arc<Access>>,
     turn: AtomicUsize,
     problems: AtomicU64,
 }
@@ -52,6 +54,7 @@ impl Service {
             bodies: Semaphore::new(BODIES_BYTES_MAX),
             gates: RwLock::default(),
             api_address: RwLock::default(),
+            access: OnceLock::new(),
             turn: AtomicUsize::new(0),
             problems: AtomicU64::new(0),
         })
@@ -140,6 +143,15 @@ impl Service {
 
     pub(super) fn set_api_address(&self, address: String) {
         *self.api_address.write().expect(LOCK) = Some(address);
+    }
+
+    /// The keys of the own listener; the first ones stay.
+    pub(super) fn set_access(&self, access: Arc<Access>) {
+        self.access.get_or_init(|| access);
+    }
+
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.get()
     }
 
     pub(super) fn unknown_path(&self, path: &str) -> Problem {

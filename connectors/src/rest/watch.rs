@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -24,6 +25,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI ";
 /// Shared by a connection's socket, its service and the task that drives it.
 #[derive(Debug)]
 pub(super) struct Watch {
+    peer: SocketAddr,
     started: Instant,
     /// Requests whose answer is not yet there.
     active: AtomicU32,
@@ -38,8 +40,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(peer: SocketAddr) -> Self {
         Self {
+            peer,
             started: Instant::now(),
             active: AtomicU32::new(0),
             quiet_since: AtomicU64::new(0),
@@ -126,6 +129,11 @@ impl Drop for Active {
 /// In the extensions of every request that [`serve`](super::serve::serve) hands on.
 #[derive(Clone, Debug)]
 pub(super) struct Written(pub(super) Arc<Watch>);
+
+/// Where a request came from; `None` for one that came by no socket.
+pub fn peer<B>(request: &axum::http::Request<B>) -> Option<SocketAddr> {
+    request.extensions().get::<Written>().map(|Written(watch)| watch.peer)
+}
 
 /// The socket, observed.
 pub(super) struct WatchedStream {

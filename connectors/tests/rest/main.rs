@@ -8,4 +8,5 @@ mod client;
 mod connections;
 mod fake;
 mod feedback;
+mod keys;
 mod refusals;

@@ -109,6 +109,7 @@ twins_max = 10000000
 type = "wind-turbine"
 
 [server]
+key_requests_per_sec_max = 20000
 listen = "127.0.0.1:7700"
 wait_ms = 10000
 workers = 3

@@ -37,7 +37,7 @@ fn unknown_keys_and_sections() {
     check(
         "[server]\nworkers = 1\nlisen = \"127.0.0.1:1\"\n",
         "twinflow.toml:4: server.lisen: unknown key; did you mean \"listen\"? known keys: \
-         listen, workers, wait_ms",
+         listen, workers, wait_ms, keys_file, key_requests_per_sec_max",
     );
     check(
         "[models.b]\ntype = \"wind-turbine\"\nlimit_celsius = 9\nlimit = 1\n",
@@ -166,11 +166,6 @@ fn what_comes_later() {
         "[server]\ntls = { cert_file = \"a\" }\n",
         "twinflow.toml:3: server.tls: this version speaks no TLS yet; remove the key and listen \
          on a loopback address",
-    );
-    check(
-        "[server]\nkeys_file = \"keys.toml\"\n",
-        "twinflow.toml:3: server.keys_file: this version checks no keys yet; remove the key and \
-         listen on loopback",
     );
     check(
         "[connections.web]\ntype = \"rest\"\nfeedback = { topic = \"a\" }\n",

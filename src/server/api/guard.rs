@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 
-use twinflow_connectors::rest::is_local;
+use twinflow_connectors::rest::{access::Audited, is_local};
 
 use super::{Api, problem::Problem};
 
@@ -26,8 +26,12 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
                       proxy set Host to the address that it forwards to";
         Problem::new(403, "host", detail).respond(&id)
     };
+    let audited = response.extensions_mut().remove::<Audited>();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.respond(&id);
+    }
+    if let (Some(audited), Some(audit)) = (audited, &api.settings().audit) {
+        audit.request(&audited, response.status().as_u16(), &id);
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
