@@ -44,6 +44,7 @@
 //! }
 //! ```
 
+mod alerts;
 mod api;
 mod audit;
 mod banner;

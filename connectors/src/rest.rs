@@ -24,7 +24,9 @@ mod routes;
 mod serve;
 mod service;
 mod settings;
+mod socket;
 mod time;
+mod tls;
 mod waiters;
 mod watch;
 
@@ -37,9 +39,10 @@ use std::{
 use axum::Router;
 use tokio::sync::oneshot;
 
-pub use routes::{ROUTES, is_local};
-pub use serve::{Refuse, ServeLimits, serve};
+pub use routes::{ROUTES, foreign};
+pub use serve::{Listening, Refuse, ServeLimits, serve};
 pub use settings::RestSettings;
+pub use tls::ServerTls;
 pub use watch::peer;
 
 use self::{
@@ -52,6 +55,7 @@ use crate::{
     connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
     error::{ConnectorError, ErrorKind},
     link::Link,
+    listen::exposed,
     message::Format,
 };
 
@@ -117,11 +121,16 @@ impl Rest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] for settings that cannot work and for an address beyond
-    /// loopback, [`ErrorKind::Unreachable`] naming an address that is in use.
+    /// [`ErrorKind::Misconfigured`] for settings that cannot work and for an address that other
+    /// machines reach without TLS and keys, [`ErrorKind::Unreachable`] naming an address that is in
+    /// use.
     pub fn bind(&self) -> Result<Option<SocketAddr>, ConnectorError> {
         self.service.settings.check()?;
         let Some(address) = self.service.settings.address()? else { return Ok(None) };
+        if let Some(why) = self.exposed(address) {
+            return Err(ConnectorError::new(ErrorKind::Misconfigured, why));
+        }
+        self.service.open_tls()?;
         let mut bound = self.bound.lock().expect("only set and taken");
         let listener = match bound.take() {
             Some(listener) => listener,
@@ -130,6 +139,29 @@ impl Rest {
         let address = listener.local_addr().map_err(|error| cannot_listen(address, error))?;
         *bound = Some(listener);
         Ok(Some(address))
+    }
+
+    /// Why its own listener may not be opened: other machines could reach it, and it has not both
+    /// TLS and keys ([`Rest::protect`]).
+    pub fn exposed(&self, address: SocketAddr) -> Option<String> {
+        let service = &self.service;
+        let (tls, keys) = (service.settings.tls.is_some(), service.access().is_some());
+        exposed(address, tls, keys).filter(|_| !service.listens_anywhere())
+    }
+
+    /// The address of the own listener, as the settings have it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`]: it is none.
+    pub fn listens_on(&self) -> Result<Option<SocketAddr>, ConnectorError> {
+        self.service.settings.address()
+    }
+
+    /// Opens the own listener to other machines even without TLS and keys: everybody on the network
+    /// can then read along and do everything.
+    pub fn listen_insecurely(&self) {
+        self.service.listen_anywhere();
     }
 
     /// The paths of this connection, to be merged into another server's; they answer 503 while no
@@ -147,6 +179,11 @@ impl Rest {
     /// [`Rest::router`] are protected by the server that mounts them.
     pub fn protect(&self, access: Arc<Access>) {
         self.service.set_access(access);
+    }
+
+    /// The certificate of the own listener, once [`Rest::bind`] has read it.
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.service.tls()
     }
 
     /// Whether the program's own server has to mount [`Rest::router`].
@@ -169,13 +206,16 @@ impl Rest {
         tracing::info!(%address, "listening");
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let limits = self.service.settings.serve_limits();
+        let limits = self.service.settings.serve_limits(address);
         let service = Arc::clone(&self.service);
         let serving = serve(
             listener,
-            routes::own_listener(&self.service),
-            Arc::new(move |request| routes::check_host(&service, request)),
-            limits,
+            Listening {
+                router: routes::own_listener(&self.service),
+                refuse: Arc::new(move |request| routes::check_host(&service, request)),
+                limits,
+                tls: self.service.tls().cloned(),
+            },
             stopped,
         );
         let session = async {
@@ -210,7 +250,8 @@ impl Connector for Rest {
     fn about(&self) -> ConnectorAbout {
         let bound = self.bound.lock().expect("only set and taken");
         let bound = bound.as_ref().and_then(|listener| listener.local_addr().ok());
-        let address = bound.map(|address| format!("http://{address}"));
+        let scheme = if self.service.settings.tls.is_some() { "https" } else { "http" };
+        let address = bound.map(|address| format!("{scheme}://{address}"));
         ConnectorAbout { kind: Self::TYPE, address }
     }
 

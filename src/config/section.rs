@@ -4,6 +4,7 @@ use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use twinflow_connectors::listen::ListenTls;
 
 /// A key whose value cannot be used, and why.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl KeyProblem {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WrittenServer {
     /// Address of the API, the metrics, and the REST connections that have no `listen` of their
-    /// own. Only loopback addresses until TLS and keys exist. Default `127.0.0.1:7700`.
+    /// own. One that other machines reach needs `tls` and `keys_file`. Default `127.0.0.1:7700`.
     /// Since 0.1.0.
     pub(crate) listen: String,
     /// Worker threads; 0 is one less than the cores, at least 1. Default 0. Since 0.1.0.
@@ -31,6 +32,10 @@ pub(crate) struct WrittenServer {
     /// Milliseconds that a request to the API waits before it gets 504. Default 10000.
     /// Since 0.1.0.
     pub(crate) wait_ms: u64,
+    /// `cert_file`, `key_file`, and `ca_file` for the authorities of clients, all PEM: the address
+    /// speaks TLS. Files that change are read again. Since 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<ListenTls>,
     /// File of the keys that callers have to show, made by `twinflow keys create`. Absent:
     /// everybody who reaches the address may do everything. Since 0.1.0.
     pub(crate) keys_file: Option<PathBuf>,
@@ -44,6 +49,7 @@ impl Default for WrittenServer {
             listen: "127.0.0.1:7700".into(),
             workers: 0,
             wait_ms: 10_000,
+            tls: None,
             keys_file: None,
             key_requests_per_sec_max: 20_000,
         }
@@ -59,6 +65,8 @@ pub struct ServerSettings {
     pub workers: NonZero<usize>,
     /// How long a request waits.
     pub wait: Duration,
+    /// The files of its TLS.
+    pub tls: Option<ListenTls>,
     /// The keys that callers have to show.
     pub keys_file: Option<PathBuf>,
     /// How often one key may ask.
@@ -91,6 +99,7 @@ impl TryFrom<WrittenServer> for ServerSettings {
             listen: address(&written.listen)?,
             workers: workers.unwrap_or(NonZero::<usize>::MIN),
             wait: Duration::from_millis(written.wait_ms),
+            tls: written.tls,
             keys_file: written.keys_file,
             key_requests_per_sec: written.key_requests_per_sec_max,
         })
@@ -103,15 +112,6 @@ fn address(listen: &str) -> Result<SocketAddr, KeyProblem> {
         let sentence = format!("\"{listen}\" is not an address and a port like \"127.0.0.1:7700\"");
         return Err(KeyProblem::new("listen", sentence));
     };
-    if !address.ip().is_loopback() {
-        let sentence = format!(
-            "\"{listen}\" can be reached from other machines, and this version has neither TLS \
-             nor keys; use a loopback address like \"127.0.0.1:{}\" behind a proxy that checks \
-             its callers",
-            address.port()
-        );
-        return Err(KeyProblem::new("listen", sentence));
-    }
     Ok(address)
 }
 

@@ -110,6 +110,22 @@ pub(super) struct ServerArgs {
     /// Key to show; better given by the environment, where others do not see it
     #[arg(long, value_name = "KEY", env = "TWINFLOW_KEY", hide_env_values = true)]
     key: Option<Secret>,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Files for a server with TLS.
+#[derive(Debug, Args)]
+pub(super) struct TlsArgs {
+    /// Authorities of the server's certificate; default: those of the system
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_CA_FILE")]
+    pub(super) ca_file: Option<String>,
+    /// Certificate to show, for a server that asks for one
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_CERT_FILE", requires = "key_file")]
+    pub(super) cert_file: Option<String>,
+    /// Private key of that certificate
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_KEY_FILE", requires = "cert_file")]
+    pub(super) key_file: Option<String>,
 }
 
 /// A text that is never printed.
@@ -132,8 +148,18 @@ impl std::str::FromStr for Secret {
 
 impl ServerArgs {
     fn client(&self) -> Result<Client> {
-        Client::new(&self.server)?.with_key(self.key.as_ref().map(|Secret(key)| key.as_str()))
+        Client::new(&self.server, &self.tls)?
+            .with_key(self.key.as_ref().map(|Secret(key)| key.as_str()))
     }
+}
+
+/// Who may come in.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Open addresses that other machines reach even without TLS and keys: everybody on the
+    /// network can read along and do everything
+    #[arg(long)]
+    insecure_listen: bool,
 }
 
 /// How the log looks.

@@ -94,9 +94,9 @@ fn s8_keys_are_made_listed_asked_for_and_revoked() {
 
 fn audited(dir: &Path) -> Vec<Value> {
     let path = dir.join("state/audit.log");
-    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-    let text = fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    assert_eq!(fs::metadata(&path).expect("a log").mode() & 0o777, 0o600);
+    let text = fs::read_to_string(path).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
 }
 
 #[test]

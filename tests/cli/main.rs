@@ -4,4 +4,6 @@ mod client;
 mod help;
 mod keys;
 mod program;
+mod reach;
 mod refused;
+mod tls;

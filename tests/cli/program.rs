@@ -57,6 +57,7 @@ pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
 pub(crate) struct Server {
     child: Child,
     err: BufReader<ChildStderr>,
+    scheme: String,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
     /// What it said until it was ready.
@@ -66,18 +67,26 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
-        let mut command = command(dir, &["run", "--log-format", "text"]);
+        Self::start_with(dir, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(dir: &Path, more: &[&str]) -> Self {
+        let mut command = command(dir, &[&["run", "--log-format", "text"], more].concat());
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let err = BufReader::new(child.stderr.take().expect("a pipe"));
         // From here on dropping it ends and reaps the process.
-        let mut server = Self { child, err, address: String::new(), said: String::new() };
+        let (scheme, address, said) = (String::new(), String::new(), String::new());
+        let mut server = Self { child, err, scheme, address, said };
         while !server.said.trim_end().ends_with("ready") {
             let mut line = String::new();
             let read = server.err.read_line(&mut line).expect("it prints UTF-8");
             assert!(read > 0, "it ended: {}", server.said);
             server.said.push_str(&line);
-            if let Some((_, address)) = line.split_once("api          http://") {
-                address.trim().clone_into(&mut server.address);
+            if let Some((_, url)) = line.split_once("  api          ") {
+                let url = url.split([',', '\n']).next().unwrap_or_default();
+                let (scheme, address) = url.split_once("://").expect("an address");
+                (server.scheme, server.address) = (scheme.to_owned(), address.to_owned());
             }
         }
         server
@@ -85,7 +94,7 @@ impl Server {
 
     /// Its address for `--server`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Asks it to stop; gives the code and what it said since it was ready.

@@ -67,25 +67,32 @@ async fn unknown_path(State(service): State<Arc<Service>>, request: Request) -> 
     service.refuse(service.unknown_path(request.uri().path()))
 }
 
-/// A loopback listener answers only under a loopback name, and no page of another one: a browser
-/// that was sent here by a foreign page must not reach the twins.
 pub(super) fn check_host(service: &Service, request: &Request) -> Option<Response<Body>> {
-    if is_local(request.uri(), request.headers()) {
-        return None;
-    }
-    let detail = "this address answers under a loopback name only; behind a proxy, let the proxy \
-                  set Host to the address that it forwards to";
-    Some(service.refuse(Problem::new(403, "host", detail)))
+    let is_reachable = matches!(service.settings.address(), Ok(Some(at)) if !at.ip().is_loopback());
+    let why = foreign(is_reachable, request.uri(), request.headers())?;
+    Some(service.refuse(Problem::new(403, "host", why)))
 }
 
-/// Whether a request was sent under a loopback name and by no page of another one.
-pub fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+/// Why a request is not answered: a browser that was sent here by a foreign page must not reach
+/// the twins. A loopback listener answers under a loopback name and to pages of one only, one that
+/// other machines reach to pages of its own name.
+pub fn foreign(is_reachable: bool, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     // HTTP/2 has the name in the address of the request, HTTP/1.0 may have none.
     let host = uri.authority().map(|name| name.as_str()).or_else(|| text(header::HOST));
     let origin = text(header::ORIGIN)
         .map(|origin| origin.split_once("://").map_or("?", |(_scheme, host)| host));
-    host.is_none_or(is_loopback) && origin.is_none_or(is_loopback)
+    if is_reachable {
+        return origin.is_some_and(|origin| Some(origin) != host).then_some(
+            "this address answers to no page of another origin; behind a proxy, let the proxy hand \
+             on Host as it came",
+        );
+    }
+    let is_local = host.is_none_or(is_loopback) && origin.is_none_or(is_loopback);
+    (!is_local).then_some(
+        "this address answers under a loopback name only; behind a proxy, let the proxy set Host \
+         to the address that it forwards to",
+    )
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -111,6 +118,21 @@ mod tests {
             ["", "?", "evil.example:7701", "127.0.0.1.evil.example", "localhost.evil", "10.0.0.1"]
         {
             assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_names_are_foreign_wherever_it_listens() {
+        let of = |is_reachable, host: &str, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
+            foreign(is_reachable, &Uri::from_static("/"), &headers).is_some()
+        };
+        assert!(!of(true, "plant:7700", None) && of(false, "plant:7700", None));
+        assert!(!of(true, "plant:7700", Some("https://plant:7700")));
+        for origin in ["https://evil.example", "https://plant:7701", "null", "http://localhost"] {
+            assert!(of(true, "plant:7700", Some(origin)), "{origin}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock, RwLock,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use axum::{body::Body, http::Response};
@@ -14,8 +14,10 @@ use super::{
     gate::Gate,
     problem::Problem,
     settings::{BODIES_BYTES_MAX, RestSettings},
+    tls::ServerTls,
 };
 use crate::{
+    error::ConnectorError,
     link::{LinkIntake, Refusals},
     message::twin_id_error,
     route::{bucket, owner, twin_hash},
@@ -40,6 +42,8 @@ pub(super) struct Service {
     gates: RwLock<Gates>,
     api_address: RwLock<Option<String>>,
     access: OnceLock<Arc<Access>>,
+    tls: OnceLock<Arc<ServerTls>>,
+    anywhere: AtomicBool,
     turn: AtomicUsize,
     problems: AtomicU64,
 }
@@ -55,6 +59,8 @@ impl Service {
             gates: RwLock::default(),
             api_address: RwLock::default(),
             access: OnceLock::new(),
+            tls: OnceLock::new(),
+            anywhere: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
             problems: AtomicU64::new(0),
         })
@@ -152,6 +158,27 @@ impl Service {
 
     pub(super) fn access(&self) -> Option<&Arc<Access>> {
         self.access.get()
+    }
+
+    /// Reads the certificate of the own listener, the first time only: later it looks by itself.
+    pub(super) fn open_tls(&self) -> Result<(), ConnectorError> {
+        if let (Some(files), None) = (&self.settings.tls, self.tls.get()) {
+            let tls = Arc::new(ServerTls::open(files)?);
+            self.tls.get_or_init(|| tls);
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen_anywhere(&self) {
+        self.anywhere.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn listens_anywhere(&self) -> bool {
+        self.anywhere.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.tls.get()
     }
 
     pub(super) fn unknown_path(&self, path: &str) -> Problem {

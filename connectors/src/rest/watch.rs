@@ -13,11 +13,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
-use super::{replies::Replies, serve::ServeLimits};
+use super::{replies::Replies, serve::ServeLimits, socket::Socket};
 
 /// First bytes of HTTP/2; no method of HTTP/1 begins so.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
@@ -137,7 +136,7 @@ pub fn peer<B>(request: &axum::http::Request<B>) -> Option<SocketAddr> {
 
 /// The socket, observed.
 pub(super) struct WatchedStream {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Socket,
     pub(super) watch: Arc<Watch>,
 }
 

@@ -30,7 +30,8 @@ impl Keyed {
         edit(&file, |keys| {
             keys.push(key(8, Role::Admin, "*", "*").1);
             keys.push(key(9, Role::Ingest, "m", "*").1);
-            Ok(keys.extend_from_slice(more))
+            keys.extend_from_slice(more);
+            Ok(())
         })
         .unwrap();
         let failed: Arc<Mutex<Vec<LoginFailed>>> = Arc::default();

@@ -9,4 +9,6 @@ mod connections;
 mod fake;
 mod feedback;
 mod keys;
+mod limits;
 mod refusals;
+mod tls;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use twinflow_connectors::rest::access::Access;
+use twinflow_connectors::rest::{ServerTls, access::Access};
 
 use super::problem::Problem;
 use crate::{EngineHandle, server::audit::Audit};
@@ -23,6 +23,10 @@ pub(crate) struct ApiSettings {
     pub(crate) access: Option<Arc<Access>>,
     /// Where changes are noted.
     pub(crate) audit: Option<Arc<Audit>>,
+    /// Whether other machines reach the listener.
+    pub(crate) is_reachable: bool,
+    /// Certificates by the names of their listeners.
+    pub(crate) certificates: Vec<(String, Arc<ServerTls>)>,
 }
 
 /// The state of the handlers; cheap to clone.

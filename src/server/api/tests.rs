@@ -1,5 +1,6 @@
 //! The paths, asked through the router with a real engine behind it.
 
+mod hostile;
 mod keys;
 
 use std::sync::Arc;

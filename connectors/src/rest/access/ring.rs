@@ -69,22 +69,30 @@ mod tests {
         *,
     };
 
+    fn change(path: &Path, change: impl FnOnce(&mut Vec<KeyEntry>)) {
+        edit(path, |keys| {
+            change(keys);
+            Ok(())
+        })
+        .unwrap();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_new_key_counts_and_a_revoked_one_does_not_within_a_second() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.toml");
         let (first, first_entry) = new_key([1; 37], Role::Read, vec!["*".into()], "*".into());
         let (second, second_entry) = new_key([2; 37], Role::Read, vec!["*".into()], "*".into());
-        edit(&path, |keys| Ok(keys.push(first_entry))).unwrap();
+        change(&path, |keys| keys.push(first_entry));
         let ring = KeyRing::open(&path, 10).unwrap();
         assert_eq!(ring.find(&first).unwrap().prefix(), "0101010101");
         let taken = ring.find(&first).unwrap().take_turn();
         assert_eq!(taken, Ok(()));
-        edit(&path, |keys| Ok(keys.push(second_entry))).unwrap();
+        change(&path, |keys| keys.push(second_entry));
         assert!(ring.find(&second).is_none(), "not looked at yet");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(ring.find(&second).is_some() && ring.find(&first).is_some());
-        edit(&path, |keys| Ok(keys.retain(|key| key.prefix != "0101010101"))).unwrap();
+        change(&path, |keys| keys.retain(|key| key.prefix != "0101010101"));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(ring.find(&second).is_some() && ring.find(&first).is_none());
         for bad in ["", "tf_", "tf_0202020202_", "tf_0202020202_00", "0202020202", "tf__"] {
@@ -97,7 +105,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.toml");
         let (key, entry) = new_key([1; 37], Role::Read, vec!["*".into()], "*".into());
-        edit(&path, |keys| Ok(keys.push(entry))).unwrap();
+        change(&path, |keys| keys.push(entry));
         let ring = KeyRing::open(&path, 10).unwrap();
         let wide = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(&path, wide).unwrap();
