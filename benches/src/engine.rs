@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug)]
 pub struct Twinflow {
     durable: Durable,
+    keyed: bool,
 }
 
 impl Twinflow {
@@ -50,7 +51,13 @@ impl Twinflow {
         if durable == Durable::EverySecond {
             return Err("the engine of this build syncs every epoch or keeps nothing".into());
         }
-        Ok(Self { durable })
+        Ok(Self { durable, keyed: false })
+    }
+
+    /// The same, asking its REST clients for a key.
+    #[must_use]
+    pub fn keyed(self, keyed: bool) -> Self {
+        Self { keyed, ..self }
     }
 
     /// Starts an engine whose connection waits.
@@ -147,6 +154,6 @@ impl System for Twinflow {
     }
 
     fn serve(&self, workers: usize) -> Result<Box<dyn Server>> {
-        Ok(Box::new(EngineServer::start(self.durable, workers)?))
+        Ok(Box::new(EngineServer::start(self.durable, workers, self.keyed)?))
     }
 }
