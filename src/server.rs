@@ -50,6 +50,7 @@ mod audit;
 mod banner;
 mod cli;
 mod client;
+mod files;
 mod keys;
 mod log;
 mod mount;

@@ -58,11 +58,14 @@ impl Mounts {
                     return Err(Error::misconfigured(what));
                 }
                 mounts.mounted = Some((name.clone(), rest.router()));
-            } else if connection.options.enabled() {
+            } else {
+                // One that is disabled may be resumed later, and then asks for the same keys.
                 mounts.exposed.extend(doors.open(rest, name)?);
                 let bound = match bind {
-                    Binding::Now => rest.bind().map_err(|error| cannot_listen(name, error))?,
-                    Binding::Never => None,
+                    Binding::Now if connection.options.enabled() => {
+                        rest.bind().map_err(|error| cannot_listen(name, error))?
+                    }
+                    _ => None,
                 };
                 mounts.listening.extend(bound.map(|address| (name.clone(), address)));
             }

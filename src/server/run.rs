@@ -20,7 +20,7 @@ use super::{
     api::{self, Api, ApiSettings},
     audit::Audit,
     banner::banner,
-    keys,
+    files, keys,
     mount::{Binding, Doors, Mounts},
 };
 use crate::{
@@ -38,6 +38,7 @@ use crate::{
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
 pub(super) fn run(config: Config, insecure: bool) -> Result<Stopped> {
+    files::raise_limit();
     let audit = Arc::new(Audit::new(&config.state.dir));
     let access = keys::open(&config.server, &audit)?;
     let doors = Doors { access: access.clone(), insecure };

@@ -73,7 +73,19 @@ impl Server {
     /// The same, with more arguments.
     pub(crate) fn start_with(dir: &Path, more: &[&str]) -> Self {
         let mut command = command(dir, &[&["run", "--log-format", "text"], more].concat());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        Self::watch(command.stderr(Stdio::piped()).spawn().expect("the program starts"))
+    }
+
+    /// Starts it with the limits that a line of a shell sets.
+    pub(crate) fn start_after(dir: &Path, line: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_twinflow");
+        let line = format!("{line} && exec {program} run --log-format text");
+        let mut command = Command::new("sh");
+        command.current_dir(dir).args(["-c", &line]).stderr(Stdio::piped());
+        Self::watch(command.spawn().expect("a shell"))
+    }
+
+    fn watch(mut child: Child) -> Self {
         let err = BufReader::new(child.stderr.take().expect("a pipe"));
         // From here on dropping it ends and reaps the process.
         let (scheme, address, said) = (String::new(), String::new(), String::new());
@@ -90,6 +102,12 @@ impl Server {
             }
         }
         server
+    }
+
+    /// What the system says of the process, for example `limits`.
+    pub(crate) fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(path).expect("a process")
     }
 
     /// Its address for `--server`.

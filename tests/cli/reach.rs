@@ -82,8 +82,22 @@ fn s1_a_connection_with_its_own_listener_too() {
         assert!(checked.err.contains("\"web\"") == lacks.is_some(), "{checked:?}");
         assert!(checked.err.contains(reason), "{checked:?}");
     }
+    let checked = with(false, "enabled = false\n");
+    assert_eq!(checked.code, Some(78), "it could be resumed later: {checked:?}");
     let checked = with(false, "");
     assert_eq!(checked.code, Some(78));
     let open = run(dir, &["validate", "--insecure-listen"]);
     assert_eq!(open.code, Some(0), "{open:?}");
+}
+
+#[test]
+fn s19_a_server_takes_the_files_that_its_connections_need() {
+    let dir = directory(FILE);
+    let server = Server::start_after(dir.path(), "ulimit -Sn 100 && ulimit -Hn 3000");
+    let limits = server.proc("limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[3..5], ["3000", "3000"], "{line}");
+    assert!(server.said.contains("may have few files open"), "{}", server.said);
+    assert_eq!(server.stop().0, Some(0));
 }
