@@ -208,11 +208,14 @@ impl Rest {
         let stopped = async { drop(stopped.await) };
         let limits = self.service.settings.serve_limits(address);
         let service = Arc::clone(&self.service);
+        let is_reachable = !address.ip().is_loopback();
         let serving = serve(
             listener,
             Listening {
                 router: routes::own_listener(&self.service),
-                refuse: Arc::new(move |request| routes::check_host(&service, request)),
+                refuse: Arc::new(move |request| {
+                    routes::check_host(&service, is_reachable, request)
+                }),
                 limits,
                 tls: self.service.tls().cloned(),
             },

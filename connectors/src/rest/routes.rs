@@ -67,8 +67,11 @@ async fn unknown_path(State(service): State<Arc<Service>>, request: Request) -> 
     service.refuse(service.unknown_path(request.uri().path()))
 }
 
-pub(super) fn check_host(service: &Service, request: &Request) -> Option<Response<Body>> {
-    let is_reachable = matches!(service.settings.address(), Ok(Some(at)) if !at.ip().is_loopback());
+pub(super) fn check_host(
+    service: &Service,
+    is_reachable: bool,
+    request: &Request,
+) -> Option<Response<Body>> {
     let why = foreign(is_reachable, request.uri(), request.headers())?;
     Some(service.refuse(Problem::new(403, "host", why)))
 }
