@@ -160,8 +160,8 @@ fn check(file: &Path, tree: Node, kinds: &Registries) -> Result<Config, ConfigEr
         let error = ConfigError::new(format!("unknown section{known}"));
         wrong.push(error.below(key).at(&node.place));
     }
-    let server = section::<WrittenServer, ServerSettings>(root, "server", later::SERVER);
-    let state = section::<WrittenState, StateSettings>(root, "state", &[]);
+    let server = section::<WrittenServer, ServerSettings>(root, "server");
+    let state = section::<WrittenState, StateSettings>(root, "state");
     let (server, state) = (keep(server, &mut wrong), keep(state, &mut wrong));
     let models =
         named(root, "models", &mut wrong, |name, node| model::read(name, node, &kinds.models));
@@ -184,7 +184,7 @@ fn keep<T>(read: Result<T, ConfigError>, wrong: &mut Vec<ConfigError>) -> Option
     read.map_err(|error| wrong.push(error)).ok()
 }
 
-fn section<W, C>(root: &Table, name: &'static str, later: &[(&str, &str)]) -> Result<C, ConfigError>
+fn section<W, C>(root: &Table, name: &'static str) -> Result<C, ConfigError>
 where
     W: DeserializeOwned + Default,
     C: TryFrom<W, Error = KeyProblem>,
@@ -192,7 +192,7 @@ where
     let absent = Node::table(Place::Flag("default"));
     let node = root.get(name).unwrap_or(&absent);
     let read = match node.as_table() {
-        Some(table) => later::refuse(table, later).and_then(|()| checked::<W, C>(node)),
+        Some(_) => checked::<W, C>(node),
         None => Err(not_a_table(node)),
     };
     read.map_err(|error| error.below(name))

@@ -2,7 +2,7 @@
 //!
 //! Base units, and never a twin's id in a label.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use crate::{
     ConnectionState, ConnectionStatus,
@@ -123,14 +123,48 @@ const CONNECTION: &[Metric<ConnectionStatus>] = &[
     counter("twinflow_sessions", "sessions opened", |c| c.sessions as f64),
 ];
 
+/// What a server knows of who comes in.
+#[derive(Debug, Default)]
+pub(crate) struct ServerStatus {
+    /// Absent where no keys are asked for.
+    pub(crate) logins_failed: Option<u64>,
+    /// Listeners with TLS.
+    pub(crate) listeners: Vec<ListenerStatus>,
+}
+
+/// A listener with TLS.
+#[derive(Debug)]
+pub(crate) struct ListenerStatus {
+    pub(crate) name: String,
+    /// Since 1970.
+    pub(crate) certificate_expires: Duration,
+}
+
+const SERVER: &[Metric<u64>] =
+    &[counter("twinflow_logins_failed", "requests without a known key", |failed| *failed as f64)];
+
+const LISTENER: &[Metric<ListenerStatus>] = &[gauge(
+    "twinflow_certificate_expires_timestamp_seconds",
+    "when the certificate of a listener runs out, since 1970",
+    |listener| listener.certificate_expires.as_secs_f64(),
+)];
+
 /// All metrics as OpenMetrics text.
-pub(crate) fn text(engine: &EngineStatistics, connections: &[ConnectionStatus]) -> String {
+pub(crate) fn text(
+    engine: &EngineStatistics,
+    connections: &[ConnectionStatus],
+    server: &ServerStatus,
+) -> String {
     let mut text = String::with_capacity(8 << 10);
     family(&mut text, ENGINE, &[engine], |_| String::new());
     let models: Vec<_> = engine.models.iter().collect();
     family(&mut text, MODEL, &models, |model| label("model", &model.name));
     let connections: Vec<_> = connections.iter().collect();
     family(&mut text, CONNECTION, &connections, |known| label("connection", &known.name));
+    let failed: Vec<_> = server.logins_failed.iter().collect();
+    family(&mut text, SERVER, &failed, |_| String::new());
+    let listeners: Vec<_> = server.listeners.iter().collect();
+    family(&mut text, LISTENER, &listeners, |known| label("listener", &known.name));
     text.push_str("# EOF\n");
     text
 }
@@ -178,7 +212,13 @@ mod tests {
     fn the_text_has_types_units_labels_and_an_end() {
         let model = ModelStatus { name: "turbines".into(), calls: 3, ..ModelStatus::default() };
         let engine = EngineStatistics { models: vec![model], ..EngineStatistics::default() };
-        let text = text(&engine, &[]);
+        let listener =
+            ListenerStatus { name: "api".into(), certificate_expires: Duration::from_secs(7) };
+        let server = ServerStatus { logins_failed: Some(2), listeners: vec![listener] };
+        let text = text(&engine, &[], &server);
+        let name = "twinflow_certificate_expires_timestamp_seconds";
+        assert!(text.contains(&format!("{name}{{listener=\"api\"}} 7\n")), "{text}");
+        assert!(text.contains("twinflow_logins_failed_total 2\n"), "{text}");
         assert!(text.contains(
             "# TYPE twinflow_twin_calls counter\n# HELP twinflow_twin_calls calls of the \
              processor\ntwinflow_twin_calls_total{model=\"turbines\"} 3\n"
@@ -193,6 +233,8 @@ mod tests {
         let mut names: Vec<_> = ENGINE.iter().map(|metric| metric.name).collect();
         names.extend(MODEL.iter().map(|metric| metric.name));
         names.extend(CONNECTION.iter().map(|metric| metric.name));
+        names.extend(SERVER.iter().map(|metric| metric.name));
+        names.extend(LISTENER.iter().map(|metric| metric.name));
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -44,10 +44,14 @@
 //! }
 //! ```
 
+mod alerts;
 mod api;
+mod audit;
 mod banner;
 mod cli;
 mod client;
+mod files;
+mod keys;
 mod listeners;
 mod log;
 mod mount;

@@ -80,6 +80,9 @@ pub struct Options {
     /// rest: connections that stay open
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
     pub connections: u64,
+    /// rest: each request shows a key, which the engine checks
+    #[arg(long)]
+    pub keyed: bool,
     /// How durable the engine keeps its twins
     #[arg(long, value_enum, default_value_t = Durable::Off)]
     pub durable: Durable,

@@ -32,10 +32,11 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
 
 /// The systems that take part, the limit first.
 fn systems(options: &Options) -> Result<Vec<Box<dyn System>>> {
+    let engine = Twinflow::new(options.durable).keyed(options.keyed);
     match options.system {
         Systems::Limit => Ok(vec![Box::new(Limit)]),
-        Systems::Twinflow => Ok(vec![Box::new(Twinflow::new(options.durable))]),
-        Systems::Both => Ok(vec![Box::new(Limit), Box::new(Twinflow::new(options.durable))]),
+        Systems::Twinflow => Ok(vec![Box::new(engine)]),
+        Systems::Both => Ok(vec![Box::new(Limit), Box::new(engine)]),
     }
 }
 
@@ -218,7 +219,8 @@ fn request(
 ) -> Result<Measured> {
     let server = system.serve(usize::try_from(options.workers)?)?;
     let records = &data.partitions()[0];
-    load(&Load { address: server.address(), records, connections, rate: options.rate })
+    let key = server.key();
+    load(&Load { address: server.address(), records, connections, rate: options.rate, key })
 }
 
 /// The quoted latencies of a run.

@@ -42,12 +42,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug)]
 pub struct Twinflow {
     durable: Durable,
+    keyed: bool,
 }
 
 impl Twinflow {
     /// The engine, as durable as asked for.
     pub fn new(durable: Durable) -> Self {
-        Self { durable }
+        Self { durable, keyed: false }
+    }
+
+    /// The same, asking its REST clients for a key.
+    #[must_use]
+    pub fn keyed(self, keyed: bool) -> Self {
+        Self { keyed, ..self }
     }
 
     /// Starts an engine whose connection waits.
@@ -146,6 +153,6 @@ impl System for Twinflow {
     }
 
     fn serve(&self, workers: usize) -> Result<Box<dyn Server>> {
-        Ok(Box::new(EngineServer::start(self.durable, workers)?))
+        Ok(Box::new(EngineServer::start(self.durable, workers, self.keyed)?))
     }
 }

@@ -42,6 +42,7 @@ mod tests {
             records: &data.partitions()[0],
             connections: 3,
             rate,
+            key: None,
         })
     }
 

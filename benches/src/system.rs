@@ -63,6 +63,11 @@ impl Measured {
 pub trait Server {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
+
+    /// What its clients have to show.
+    fn key(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A system that runs the workloads; runs of two of them alternate, and pairs give ratios.

@@ -16,6 +16,7 @@ pub mod frame;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod link;
+pub mod listen;
 pub mod memory;
 pub mod message;
 #[cfg(feature = "mqtt")]
@@ -26,6 +27,8 @@ mod pointer;
 pub mod rest;
 pub mod route;
 pub mod row;
+#[cfg(any(feature = "mqtt", feature = "rest"))]
+pub mod tls;
 pub mod unacknowledged;
 
 mod connector;

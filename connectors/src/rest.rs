@@ -8,6 +8,8 @@
 //! `rest/waiters.rs`, `rest/gate.rs`; then `rest/replies.rs` and `rest/feedback.rs` for what twins
 //! send, and `rest/serve.rs` for the accept loop.
 
+pub mod access;
+mod address;
 mod body;
 mod deliver;
 mod feedback;
@@ -16,12 +18,15 @@ mod gate;
 mod ndjson;
 mod post;
 mod problem;
+mod reload;
 mod replies;
 mod routes;
 mod serve;
 mod service;
 mod settings;
+mod socket;
 mod time;
+mod tls;
 mod waiters;
 mod watch;
 
@@ -34,11 +39,14 @@ use std::{
 use axum::Router;
 use tokio::sync::oneshot;
 
-pub use routes::is_local;
-pub use serve::{Refuse, ServeLimits, serve};
+pub use routes::{ROUTES, foreign};
+pub use serve::{Listening, Refuse, ServeLimits, serve};
 pub use settings::RestSettings;
+pub use tls::ServerTls;
+pub use watch::peer;
 
 use self::{
+    access::Access,
     gate::Gate,
     replies::Home,
     service::{LinkFacts, Service},
@@ -47,6 +55,7 @@ use crate::{
     connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
     error::{ConnectorError, ErrorKind},
     link::Link,
+    listen::exposed,
     message::Format,
 };
 
@@ -120,11 +129,16 @@ impl Rest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] for settings that cannot work and for an address beyond
-    /// loopback, [`ErrorKind::Unreachable`] naming an address that is in use.
+    /// [`ErrorKind::Misconfigured`] for settings that cannot work and for an address that other
+    /// machines reach without TLS and keys, [`ErrorKind::Unreachable`] naming an address that is in
+    /// use.
     pub fn bind(&self) -> Result<Option<SocketAddr>, ConnectorError> {
         self.service.settings.check()?;
         let Some(address) = self.service.settings.address()? else { return Ok(None) };
+        if let Some(why) = self.exposed(address) {
+            return Err(ConnectorError::new(ErrorKind::Misconfigured, why));
+        }
+        self.service.open_tls()?;
         let mut sockets = self.sockets();
         let listener = match (sockets.bound.take(), &sockets.adopted) {
             (Some(listener), _) => listener,
@@ -166,6 +180,29 @@ impl Rest {
         self.sockets.lock().expect("only set and taken")
     }
 
+    /// Why its own listener may not be opened: other machines could reach it, and it has not both
+    /// TLS and keys ([`Rest::protect`]).
+    pub fn exposed(&self, address: SocketAddr) -> Option<String> {
+        let service = &self.service;
+        let (tls, keys) = (service.settings.tls.is_some(), service.access().is_some());
+        exposed(address, tls, keys).filter(|_| !service.listens_anywhere())
+    }
+
+    /// The address of the own listener, as the settings have it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`]: it is none.
+    pub fn listens_on(&self) -> Result<Option<SocketAddr>, ConnectorError> {
+        self.service.settings.address()
+    }
+
+    /// Opens the own listener to other machines even without TLS and keys: everybody on the network
+    /// can then read along and do everything.
+    pub fn listen_insecurely(&self) {
+        self.service.listen_anywhere();
+    }
+
     /// The paths of this connection, to be merged into another server's; they answer 503 while no
     /// session is open. They have no fallback and do not look at `Host`: that is the server's.
     pub fn router(&self) -> Router {
@@ -175,6 +212,17 @@ impl Rest {
     /// Where the API and the page are: the 404 of the own listener names it.
     pub fn api_address(&self, address: impl Into<String>) {
         self.service.set_api_address(address.into());
+    }
+
+    /// From now on only callers with a key are let in by the own listener. The routes of
+    /// [`Rest::router`] are protected by the server that mounts them.
+    pub fn protect(&self, access: Arc<Access>) {
+        self.service.set_access(access);
+    }
+
+    /// The certificate of the own listener, once [`Rest::bind`] has read it.
+    pub fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.service.tls()
     }
 
     /// Whether the program's own server has to mount [`Rest::router`].
@@ -197,13 +245,19 @@ impl Rest {
         tracing::info!(%address, "listening");
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let limits = self.service.settings.serve_limits();
+        let limits = self.service.settings.serve_limits(address);
         let service = Arc::clone(&self.service);
+        let is_reachable = !address.ip().is_loopback();
         let serving = serve(
             listener,
-            routes::own_listener(&self.service),
-            Arc::new(move |request| routes::check_host(&service, request)),
-            limits,
+            Listening {
+                router: routes::own_listener(&self.service),
+                refuse: Arc::new(move |request| {
+                    routes::check_host(&service, is_reachable, request)
+                }),
+                limits,
+                tls: self.service.tls().cloned(),
+            },
             stopped,
         );
         let session = async {
@@ -238,7 +292,8 @@ impl Connector for Rest {
     fn about(&self) -> ConnectorAbout {
         let sockets = self.sockets();
         let bound = sockets.bound.as_ref().and_then(|listener| listener.local_addr().ok());
-        let address = bound.map(|address| format!("http://{address}"));
+        let scheme = if self.service.settings.tls.is_some() { "https" } else { "http" };
+        let address = bound.map(|address| format!("{scheme}://{address}"));
         ConnectorAbout { kind: Self::TYPE, address }
     }
 

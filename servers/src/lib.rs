@@ -27,6 +27,7 @@ mod proxy;
 
 pub use artemis::Artemis;
 pub use broker::MqttBroker;
+pub use certificates::Authority;
 pub use error::ServerError;
 pub use kafka::{ALICE, CONNECTION_STRING, Kafka};
 pub use mosquitto::{Mosquitto, Options};

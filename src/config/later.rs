@@ -2,12 +2,6 @@
 
 use super::{error::ConfigError, node::Table};
 
-/// Keys of `[server]`.
-pub(super) const SERVER: &[(&str, &str)] = &[
-    ("tls", "this version speaks no TLS yet; remove the key and listen on a loopback address"),
-    ("keys_file", "this version checks no keys yet; remove the key and listen on loopback"),
-];
-
 /// Keys of one meaning in all connectors, for a connector that lacks one.
 pub(super) const CONNECTION: &[(&str, &str)] = &[
     ("connections", "this connector runs every connection once; remove the key"),

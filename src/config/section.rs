@@ -4,6 +4,7 @@ use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use twinflow_connectors::listen::ListenTls;
 
 use crate::engine::Commit;
 
@@ -25,7 +26,7 @@ impl KeyProblem {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WrittenServer {
     /// Address of the API, the metrics, and the REST connections that have no `listen` of their
-    /// own. Only loopback addresses until TLS and keys exist. Default `127.0.0.1:7700`.
+    /// own. One that other machines reach needs `tls` and `keys_file`. Default `127.0.0.1:7700`.
     /// Since 0.1.0.
     pub(crate) listen: String,
     /// Worker threads; 0 is one less than the cores, at least 1. Default 0. Since 0.1.0.
@@ -36,11 +37,28 @@ pub(crate) struct WrittenServer {
     /// Seconds in one call after which a worker counts as stalled and the process is ended, to be
     /// started again by its supervisor. Default 30. Since 0.1.0.
     pub(crate) stall_secs: u64,
+    /// `cert_file`, `key_file`, and `ca_file` for the authorities of clients, all PEM: the address
+    /// speaks TLS. Files that change are read again. Since 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<ListenTls>,
+    /// File of the keys that callers have to show, made by `twinflow keys create`. Absent:
+    /// everybody who reaches the address may do everything. Since 0.1.0.
+    pub(crate) keys_file: Option<PathBuf>,
+    /// Requests a second that one key may make; above it 429. Default 20000. Since 0.1.0.
+    pub(crate) key_requests_per_sec_max: u32,
 }
 
 impl Default for WrittenServer {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000, stall_secs: 30 }
+        Self {
+            listen: "127.0.0.1:7700".into(),
+            workers: 0,
+            wait_ms: 10_000,
+            stall_secs: 30,
+            tls: None,
+            keys_file: None,
+            key_requests_per_sec_max: 20_000,
+        }
     }
 }
 
@@ -55,6 +73,12 @@ pub struct ServerSettings {
     pub wait: Duration,
     /// Seconds in one call after which a worker counts as stalled.
     pub stall_secs: u64,
+    /// The files of its TLS.
+    pub tls: Option<ListenTls>,
+    /// The keys that callers have to show.
+    pub keys_file: Option<PathBuf>,
+    /// How often one key may ask.
+    pub key_requests_per_sec: u32,
 }
 
 /// Above this a number of workers is a typing error.
@@ -74,6 +98,12 @@ impl TryFrom<WrittenServer> for ServerSettings {
         if written.stall_secs == 0 {
             return Err(KeyProblem::new("stall_secs", "found 0, the least is 1"));
         }
+        if written.key_requests_per_sec_max == 0 {
+            return Err(KeyProblem::new("key_requests_per_sec_max", "found 0, the least is 1"));
+        }
+        if written.keys_file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err(KeyProblem::new("keys_file", "the name of the file is empty"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = NonZero::new(written.workers).or(NonZero::new(cores.saturating_sub(1)));
         Ok(Self {
@@ -81,6 +111,9 @@ impl TryFrom<WrittenServer> for ServerSettings {
             workers: workers.unwrap_or(NonZero::<usize>::MIN),
             wait: Duration::from_millis(written.wait_ms),
             stall_secs: written.stall_secs,
+            tls: written.tls,
+            keys_file: written.keys_file,
+            key_requests_per_sec: written.key_requests_per_sec_max,
         })
     }
 }
@@ -91,15 +124,6 @@ fn address(listen: &str) -> Result<SocketAddr, KeyProblem> {
         let sentence = format!("\"{listen}\" is not an address and a port like \"127.0.0.1:7700\"");
         return Err(KeyProblem::new("listen", sentence));
     };
-    if !address.ip().is_loopback() {
-        let sentence = format!(
-            "\"{listen}\" can be reached from other machines, and this version has neither TLS \
-             nor keys; use a loopback address like \"127.0.0.1:{}\" behind a proxy that checks \
-             its callers",
-            address.port()
-        );
-        return Err(KeyProblem::new("listen", sentence));
-    }
     Ok(address)
 }
 

@@ -1,7 +1,8 @@
 //! The HTTP API: twins, connections, dead letters, health, metrics.
 //!
-//! Each file holds the routes of one idea. What posts messages is the REST connector's; a REST
-//! connection without a listener of its own is mounted here.
+//! Each file holds the handlers of one idea; `table.rs` holds all routes and their roles. What
+//! posts messages is the REST connector's; a REST connection without a listener of its own is
+//! mounted here.
 
 mod connections;
 mod dead_letters;
@@ -12,30 +13,40 @@ mod metrics;
 mod problem;
 mod quarantine;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 mod twins;
 
-use axum::{Router, middleware::from_fn_with_state};
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state, response::IntoResponse};
+use twinflow_connectors::rest::{
+    ROUTES,
+    access::{Protect, protect},
+};
+
+use self::problem::Problem;
 
 pub(crate) use self::state::{Api, ApiSettings};
 
 /// All paths: this server's, those of `mounted`, and a sentence for every other one.
 pub(crate) fn router(api: &Api, mounted: Option<Router>) -> Router {
-    let own = Router::new()
-        .merge(twins::routes())
-        .merge(connections::routes())
-        .merge(dead_letters::routes())
-        .merge(quarantine::routes())
-        .merge(health::routes())
-        .merge(metrics::routes())
-        .merge(index::routes())
+    let own = table::router()
         .method_not_allowed_fallback(index::wrong_method)
         .fallback(index::unknown_path)
         .with_state(api.clone());
     let all = match mounted {
         Some(mounted) => own.merge(mounted),
         None => own,
+    };
+    let all = match api.settings().access.clone() {
+        Some(access) => {
+            let routes = table::routes().chain(ROUTES).collect();
+            let refuse = Arc::new(|denied| Problem::from(denied).into_response());
+            protect(all, Protect { access, routes, refuse })
+        }
+        None => all,
     };
     all.layer(from_fn_with_state(api.clone(), guard::guard))
 }

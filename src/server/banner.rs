@@ -1,6 +1,6 @@
 //! What a server says when it starts: version, file, addresses, store, guarantees, models.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::fmt::Write;
 
 use super::mount::Mounts;
 use crate::{
@@ -10,13 +10,14 @@ use crate::{
 };
 
 /// The banner as lines of text.
-pub(super) fn banner(config: &Config, api: SocketAddr, mounts: &Mounts) -> String {
+pub(super) fn banner(config: &Config, api: &str, mounts: &Mounts) -> String {
     let mut text = format!("twinflow {}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: String| {
         writeln!(text, "  {name:<12} {value}").expect("writing to a string never fails");
     };
     line("file", config.file.display().to_string());
-    line("api", format!("http://{api}"));
+    let keys = if config.server.keys_file.is_some() { ", with keys" } else { "" };
+    line("api", format!("{api}{keys}"));
     line("store", store(config));
     line("workers", config.server.workers.to_string());
     for model in &config.models {
@@ -28,7 +29,11 @@ pub(super) fn banner(config: &Config, api: SocketAddr, mounts: &Mounts) -> Strin
     for connection in &config.connections {
         let own = mounts.listening.iter().find(|(name, _)| *name == connection.name);
         let place = match own {
-            Some((_, address)) => format!(" on http://{address}"),
+            Some((name, address)) => {
+                let rest = mounts.all.iter().find(|(known, _)| known == name);
+                let tls = rest.is_some_and(|(_, rest)| rest.tls().is_some());
+                format!(" on {}://{address}", if tls { "https" } else { "http" })
+            }
             None if !connection.options.enabled() => ", disabled".into(),
             None => String::new(),
         };

@@ -3,6 +3,7 @@
 mod completion;
 mod connections;
 mod connectors;
+mod keys;
 mod new;
 mod output;
 mod quarantine;
@@ -67,6 +68,9 @@ enum Verb {
     /// Twins that are set aside because they ended the process
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// The keys that callers of a server have to show
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Print the version
     Version(output::OutputArgs),
     /// Print a completion script for a shell
@@ -107,12 +111,59 @@ pub(super) struct ServerArgs {
         default_value = "http://127.0.0.1:7700"
     )]
     server: String,
+    /// Key to show; better given by the environment, where others do not see it
+    #[arg(long, value_name = "KEY", env = "TWINFLOW_KEY", hide_env_values = true)]
+    key: Option<Secret>,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Files for a server with TLS.
+#[derive(Debug, Args)]
+pub(super) struct TlsArgs {
+    /// Authorities of the server's certificate; default: those of the system
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_CA_FILE")]
+    pub(super) ca_file: Option<String>,
+    /// Certificate to show, for a server that asks for one
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_CERT_FILE", requires = "key_file")]
+    pub(super) cert_file: Option<String>,
+    /// Private key of that certificate
+    #[arg(long, value_name = "FILE", env = "TWINFLOW_KEY_FILE", requires = "cert_file")]
+    pub(super) key_file: Option<String>,
+}
+
+/// A text that is never printed.
+#[derive(Clone)]
+pub(super) struct Secret(pub(super) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
 }
 
 impl ServerArgs {
     fn client(&self) -> Result<Client> {
-        Client::new(&self.server)
+        Client::new(&self.server, &self.tls)?
+            .with_key(self.key.as_ref().map(|Secret(key)| key.as_str()))
     }
+}
+
+/// Who may come in.
+#[derive(Debug, Args)]
+pub(super) struct ListenArgs {
+    /// Open addresses that other machines reach even without TLS and keys: everybody on the
+    /// network can read along and do everything
+    #[arg(long)]
+    insecure_listen: bool,
 }
 
 /// How the log looks.
@@ -157,6 +208,7 @@ impl Verb {
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
             Self::Quarantine(verb) => verb.run(),
+            Self::Keys(verb) => verb.run(kinds),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
         };

@@ -1,31 +1,62 @@
 //! A small HTTP client for the verbs that ask a running server.
 
-use axum::http::{Method, Request, StatusCode, header};
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Bytes, client::conn::http1};
+use hyper::{
+    body::{Body, Bytes},
+    client::conn::http1,
+    rt::{Read, Write},
+};
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
+use super::cli::TlsArgs;
 use crate::error::{Error, ErrorKind, Result};
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl TlsArgs {
+    /// What a client trusts and shows.
+    fn client(&self) -> Result<Arc<ClientConfig>> {
+        let own = self.cert_file.as_deref().zip(self.key_file.as_deref());
+        twinflow_connectors::tls::client(self.ca_file.as_deref(), own).map(Arc::new).map_err(
+            |error| Error::misconfigured("--ca-file, --cert-file, --key-file").because(error),
+        )
+    }
+}
 
 /// Where a server is.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     /// `host:port`.
     authority: String,
+    /// With TLS: what is trusted, and the name in the certificate.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Prints as "Sensitive".
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
-    /// A client of the server at `http://host:port`.
-    pub(super) fn new(server: &str) -> Result<Self> {
+    /// A client of the server at `http://host:port` or `https://host:port`.
+    pub(super) fn new(server: &str, files: &TlsArgs) -> Result<Self> {
         let wrong =
             |why: &str| Error::new(ErrorKind::Usage, format!("the server \"{server}\" {why}"));
-        let rest = match server.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err(wrong("speaks TLS, which this version does not")),
-            Some(_) => return Err(wrong("is not an http:// address")),
-            None => server,
+        let (scheme, rest) = match server.split_once("://") {
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(_) => return Err(wrong("is not an http:// or https:// address")),
+            None => (Scheme::Http, server),
         };
         let authority = rest.trim_end_matches('/');
         if authority.is_empty() || authority.contains('/') {
@@ -33,8 +64,35 @@ impl Client {
         }
         let has_port =
             authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let port = if has_port { "" } else { ":80" };
-        Ok(Self { authority: format!("{authority}{port}") })
+        let authority = match (has_port, scheme) {
+            (true, _) => authority.to_owned(),
+            (false, Scheme::Http) => format!("{authority}:80"),
+            (false, Scheme::Https) => format!("{authority}:443"),
+        };
+        let tls = match scheme {
+            Scheme::Http => None,
+            Scheme::Https => {
+                let host = authority.rsplit_once(':').map_or("", |(host, _port)| host);
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let name = ServerName::try_from(host.to_owned())
+                    .map_err(|_| wrong("has no name that a certificate could be for"))?;
+                Some((files.client()?, name))
+            }
+        };
+        Ok(Self { authority, tls, authorization: None })
+    }
+
+    /// The same, showing a key.
+    pub(super) fn with_key(mut self, key: Option<&str>) -> Result<Self> {
+        let header = |key: &str| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+                Error::new(ErrorKind::Usage, "the key has characters that no key has")
+            })?;
+            value.set_sensitive(true);
+            Ok::<_, Error>(value)
+        };
+        self.authorization = key.map(header).transpose()?;
+        Ok(self)
     }
 
     /// Asks and gives the JSON of a good answer.
@@ -49,15 +107,14 @@ impl Client {
         })?;
         let (status, body) = runtime.block_on(self.send(method, path, body)).map_err(|cause| {
             let what = format!(
-                "no answer from http://{}; is the server running? (--server URL names another)",
-                self.authority
+                "no answer from {self}; is the server running? (--server URL names another)"
             );
             Error::new(ErrorKind::Unavailable, what).because(cause)
         })?;
         let json = serde_json::from_slice::<Value>(&body);
         if status.is_success() {
             return json.map_err(|error| {
-                let what = format!("the answer of http://{} is not JSON", self.authority);
+                let what = format!("the answer of {self} is not JSON");
                 Error::new(ErrorKind::Refused, what).because(error)
             });
         }
@@ -69,21 +126,58 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<String>,
-    ) -> std::result::Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> std::result::Result<(StatusCode, Bytes), Failed> {
+        let request = self.request(method, path, body)?;
         let stream = TcpStream::connect(&self.authority).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Ends by itself when the answer was read; its errors are the request's too.
-        drop(tokio::spawn(connection));
-        let request = Request::builder()
+        match &self.tls {
+            None => exchange(TokioIo::new(stream), request).await,
+            Some((config, name)) => {
+                let tls = TlsConnector::from(Arc::clone(config));
+                exchange(TokioIo::new(tls.connect(name.clone(), stream).await?), request).await
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> std::result::Result<Request<Full<Bytes>>, axum::http::Error> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, key);
+        }
+        request.body(Full::new(Bytes::from(body.unwrap_or_default())))
     }
+}
+
+impl std::fmt::Display for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)
+    }
+}
+
+/// One request on a connection of its own.
+async fn exchange<S, B>(
+    stream: S,
+    request: Request<B>,
+) -> std::result::Result<(StatusCode, Bytes), Failed>
+where
+    S: Read + Write + Unpin + Send + 'static,
+    B: Body<Data: Send, Error: Into<Failed>> + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(stream).await?;
+    // Ends by itself when the answer was read; its errors are the request's too.
+    drop(tokio::spawn(connection));
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
 }
 
 /// A refusal in the server's own words, with the id that stands in its log.
@@ -115,11 +209,12 @@ mod tests {
 
     #[test]
     fn addresses_are_read_with_and_without_scheme_and_port() {
-        let of = |server| Client::new(server).map(|client| client.authority);
+        let files = TlsArgs { ca_file: None, cert_file: None, key_file: None };
+        let of = |server| Client::new(server, &files).map(|client| client.authority);
         assert_eq!(of("http://127.0.0.1:7700/").unwrap(), "127.0.0.1:7700");
         assert_eq!(of("localhost:1").unwrap(), "localhost:1");
         assert_eq!(of("http://[::1]").unwrap(), "[::1]:80");
-        for wrong in ["https://a", "ftp://a", "http://", "http://a/b"] {
+        for wrong in ["https://a b", "ftp://a", "http://", "http://a/b"] {
             assert_eq!(of(wrong).unwrap_err().kind(), ErrorKind::Usage, "{wrong}");
         }
     }

@@ -1,12 +1,17 @@
 //! Listeners that a supervisor binds once and every child uses.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use twinflow_connectors::rest::Rest;
 
 use super::{
-    mount::{Binding, Mounts},
-    run::listen,
+    audit::Audit,
+    keys,
+    mount::{Binding, Doors, Mounts},
+    run::{listen, open_to_all},
 };
 use crate::{
     config::{Config, ConnectionConfig},
@@ -21,9 +26,12 @@ const API: &str = "";
 ///
 /// # Errors
 ///
-/// An address is taken or may not be used.
-pub(super) fn bind(config: &Config) -> Result<Vec<Listener>> {
-    drop(Mounts::of(&config.connections, Binding::Now)?);
+/// An address is taken or may not be used, or the keys cannot be read.
+pub(super) fn bind(config: &Config, insecure: bool) -> Result<Vec<Listener>> {
+    let access = keys::open(&config.server, &Arc::new(Audit::new(&config.state.dir)))?;
+    let doors = Doors { access, insecure };
+    open_to_all(config, &doors)?;
+    drop(Mounts::of(&config.connections, Binding::Now, &doors)?);
     let (api, _address) = listen(config)?;
     let mut all = vec![(API.to_owned(), api)];
     for connection in &config.connections {

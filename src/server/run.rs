@@ -10,13 +10,18 @@ use std::{
 };
 
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
-use twinflow_connectors::rest::{ServeLimits, serve};
+use twinflow_connectors::{
+    listen::exposed,
+    rest::{Listening, ServeLimits, ServerTls, serve},
+};
 
 use super::{
+    alerts::Alerts,
     api::{self, Api, ApiSettings},
+    audit::Audit,
     banner::banner,
-    listeners,
-    mount::{Binding, Mounts},
+    files, keys, listeners,
+    mount::{Binding, Doors, Mounts},
 };
 use crate::{
     Engine, StoreChoice,
@@ -33,9 +38,13 @@ use crate::{
 ///
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
-pub(super) fn run(config: Config, child: Option<(Child, Inherited)>) -> Result<Stopped> {
+pub(super) fn run(
+    config: Config,
+    insecure: bool,
+    child: Option<(Child, Inherited)>,
+) -> Result<Stopped> {
     let Some((child, Inherited { listeners, note })) = child else {
-        return serve_until_stopped(config, Vec::new(), Supervision::default());
+        return serve_until_stopped(config, insecure, Vec::new(), Supervision::default());
     };
     let teller = child.clone();
     let supervision = Supervision {
@@ -43,7 +52,7 @@ pub(super) fn run(config: Config, child: Option<(Child, Inherited)>) -> Result<S
         suspect: note.suspect,
         tell: Arc::new(move |report| teller.tell(report)),
     };
-    let stopped = serve_until_stopped(config, listeners, supervision);
+    let stopped = serve_until_stopped(config, insecure, listeners, supervision);
     if stopped.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
         child.tell(Report::Final);
     }
@@ -52,24 +61,40 @@ pub(super) fn run(config: Config, child: Option<(Child, Inherited)>) -> Result<S
 
 fn serve_until_stopped(
     config: Config,
+    insecure: bool,
     inherited: Vec<Listener>,
     supervision: Supervision,
 ) -> Result<Stopped> {
+    files::raise_limit();
+    let audit = Arc::new(Audit::new(&config.state.dir));
+    let access = keys::open(&config.server, &audit)?;
+    let doors = Doors { access: access.clone(), insecure };
+    let mut alerts = Alerts::default();
+    alerts.exposed.extend(open_to_all(&config, &doors)?);
+    let tls = open_tls(&config)?;
     let own = listeners::adopt(&config, inherited);
-    let mounts = Mounts::of(&config.connections, Binding::Now)?;
+    let mounts = Mounts::of(&config.connections, Binding::Now, &doors)?;
+    alerts.exposed.extend(mounts.exposed.iter().cloned());
     let (listener, address) = own.map_or_else(|| listen(&config), Ok)?;
-    for rest in &mounts.all {
-        rest.api_address(format!("http://{address}"));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    for (_name, rest) in &mounts.all {
+        rest.api_address(format!("{scheme}://{address}"));
     }
-    say(&banner(&config, address, &mounts));
+    alerts.certificates = certificates(&tls, &mounts);
+    say(&banner(&config, &format!("{scheme}://{address}"), &mounts));
     let runtime = runtime()?;
     let api = Api::new(ApiSettings {
         elsewhere: mounts.listening.iter().map(|(_, address)| address.to_string()).collect(),
         takes_messages: mounts.mounted.is_some(),
         run: run_id()?,
+        access,
+        audit: Some(audit),
+        is_reachable: !address.ip().is_loopback(),
+        certificates: alerts.certificates.clone(),
     });
     let router = mounts.mounted.map(|(_name, router)| router);
-    let server = Serving::start(&runtime, listener, api::router(&api, router))?;
+    let server = Serving::start_with(&runtime, listener, api::router(&api, router), tls)?;
+    alerts.start(&runtime);
 
     // Who asks to stop while the engine starts is heard as soon as it runs.
     let stop_asked = {
@@ -87,6 +112,37 @@ fn serve_until_stopped(
     let stopped = engine.stop();
     server.stop(&runtime);
     stopped
+}
+
+/// The address of the API if everybody may use it.
+///
+/// # Errors
+///
+/// Everybody could, and nobody said that they may.
+pub(super) fn open_to_all(config: &Config, doors: &Doors) -> Result<Option<(String, SocketAddr)>> {
+    let address = config.server.listen;
+    match exposed(address, config.server.tls.is_some(), doors.access.is_some()) {
+        Some(_) if doors.insecure => Ok(Some(("api".into(), address))),
+        Some(why) => Err(Error::misconfigured(format!(
+            "server.listen: could not {why}; --insecure-listen opens it to everybody"
+        ))),
+        None => Ok(None),
+    }
+}
+
+/// The certificate of the API.
+pub(super) fn open_tls(config: &Config) -> Result<Option<Arc<ServerTls>>> {
+    let tls = config.server.tls.as_ref().map(ServerTls::open).transpose();
+    let tls = tls.map_err(|error| Error::misconfigured("server.tls").because(error))?;
+    Ok(tls.map(Arc::new))
+}
+
+/// All certificates, by the names of their listeners.
+fn certificates(api: &Option<Arc<ServerTls>>, mounts: &Mounts) -> Vec<(String, Arc<ServerTls>)> {
+    let api = api.iter().map(|tls| ("api".to_owned(), Arc::clone(tls)));
+    let named =
+        mounts.all.iter().filter_map(|(name, rest)| Some((name.clone(), Arc::clone(rest.tls()?))));
+    api.chain(named).collect()
 }
 
 /// The listener of the API, and its address with the port that was chosen for port 0.
@@ -169,19 +225,27 @@ impl Serving {
         listener: TcpListener,
         router: axum::Router,
     ) -> Result<Self> {
+        Self::start_with(runtime, listener, router, None)
+    }
+
+    fn start_with(
+        runtime: &Runtime,
+        listener: TcpListener,
+        router: axum::Router,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
         let _entered = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "could not watch the listener").because(error)
         })?;
         let stopped = async { drop(stopped.await) };
-        let task = runtime.spawn(serve(
-            listener,
-            router,
-            Arc::new(|_| None),
-            ServeLimits::default(),
-            stopped,
-        ));
+        let address = listener.local_addr().map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "the listener has no address").because(error)
+        })?;
+        let limits = ServeLimits::default().listening_on(address);
+        let listening = Listening { router, refuse: Arc::new(|_| None), limits, tls };
+        let task = runtime.spawn(serve(listener, listening, stopped));
         Ok(Self { stop, task })
     }
 

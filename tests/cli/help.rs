@@ -36,7 +36,7 @@ fn wrong_use_is_64_and_says_what_was_meant() {
         &["twins", "get", "turbines"],
         &["send", "turbines", "t", "{not json"],
         &["connectors", "explain", "carrier-pigeon"],
-        &["twins", "list", "turbines", "--server", "https://localhost"],
+        &["twins", "list", "turbines", "--server", "ftp://localhost"],
         &["run", "--log", "a=b=c"],
         &["new", "../elsewhere"],
     ] {

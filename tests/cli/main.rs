@@ -2,5 +2,8 @@
 
 mod client;
 mod help;
+mod keys;
 mod program;
+mod reach;
 mod refused;
+mod tls;

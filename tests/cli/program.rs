@@ -29,7 +29,11 @@ pub(crate) fn directory(file: &str) -> TempDir {
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinflow"));
-    command.current_dir(dir).args(arguments).env_remove("TWINFLOW_SERVER");
+    command
+        .current_dir(dir)
+        .args(arguments)
+        .env_remove("TWINFLOW_SERVER")
+        .env_remove("TWINFLOW_KEY");
     command
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
 pub(crate) struct Server {
     child: Child,
     err: BufReader<ChildStderr>,
+    scheme: String,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
     /// What it said until it was ready.
@@ -62,26 +67,52 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
-        let mut command = command(dir, &["run", "--log-format", "text"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        Self::start_with(dir, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(dir: &Path, more: &[&str]) -> Self {
+        let mut command = command(dir, &[&["run", "--log-format", "text"], more].concat());
+        Self::watch(command.stderr(Stdio::piped()).spawn().expect("the program starts"))
+    }
+
+    /// Starts it with the limits that a line of a shell sets.
+    pub(crate) fn start_after(dir: &Path, line: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_twinflow");
+        let line = format!("{line} && exec {program} run --log-format text");
+        let mut command = Command::new("sh");
+        command.current_dir(dir).args(["-c", &line]).stderr(Stdio::piped());
+        Self::watch(command.spawn().expect("a shell"))
+    }
+
+    fn watch(mut child: Child) -> Self {
         let err = BufReader::new(child.stderr.take().expect("a pipe"));
         // From here on dropping it ends and reaps the process.
-        let mut server = Self { child, err, address: String::new(), said: String::new() };
+        let (scheme, address, said) = (String::new(), String::new(), String::new());
+        let mut server = Self { child, err, scheme, address, said };
         while !server.said.trim_end().ends_with("ready") {
             let mut line = String::new();
             let read = server.err.read_line(&mut line).expect("it prints UTF-8");
             assert!(read > 0, "it ended: {}", server.said);
             server.said.push_str(&line);
-            if let Some((_, address)) = line.split_once("api          http://") {
-                address.trim().clone_into(&mut server.address);
+            if let Some((_, url)) = line.split_once("  api          ") {
+                let url = url.split([',', '\n']).next().unwrap_or_default();
+                let (scheme, address) = url.split_once("://").expect("an address");
+                (server.scheme, server.address) = (scheme.to_owned(), address.to_owned());
             }
         }
         server
     }
 
+    /// What the system says of the process, for example `limits`.
+    pub(crate) fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(path).expect("a process")
+    }
+
     /// Its address for `--server`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Asks it to stop; gives the code and what it said since it was ready.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -36,6 +36,8 @@ pub struct Load<'d> {
     /// Requests due a second over all connections; without it each connection sends its next
     /// request when it has the answer to its last.
     pub rate: Option<u64>,
+    /// What each request shows.
+    pub key: Option<&'d str>,
 }
 
 /// A request to be made: which record, and when it was due if it was.
@@ -51,12 +53,16 @@ pub fn load(load: &Load<'_>) -> Result<Measured> {
     let senders = connect(&runtime, load)?;
     // Room for all its turns: a connection that is behind does not hold up the others.
     let room = load.records.len() / load.connections + 1;
+    let key = load.key.map(|key| format!("Bearer {key}"));
     let meter = Meter::start();
     let (turns, tasks): (Vec<_>, Vec<_>) = senders
         .into_iter()
         .map(|sender| {
             let (turn, turns) = channel(room);
-            (turn, runtime.spawn(send(sender, load.address, load.records.clone(), turns)))
+            (
+                turn,
+                runtime.spawn(send(sender, load.address, key.clone(), load.records.clone(), turns)),
+            )
         })
         .unzip();
     thread::scope(|scope| {
@@ -109,13 +115,14 @@ fn hand_out(load: &Load<'_>, start: Instant, turns: Vec<Sender<Turn>>) {
 async fn send(
     mut sender: SendRequest<Full<Bytes>>,
     host: SocketAddr,
+    key: Option<String>,
     records: Partition,
     mut turns: Receiver<Turn>,
 ) -> Result<Histogram> {
     let host = host.to_string();
     let mut latency = Histogram::default();
     while let Some((i, due)) = turns.recv().await {
-        let request = request(&host, &records, i)?;
+        let request = request(&host, key.as_deref(), &records, i)?;
         sender.ready().await?;
         let since = due.unwrap_or_else(clock::now);
         let response = sender.send_request(request).await?;
@@ -130,12 +137,20 @@ async fn send(
 }
 
 /// The request that brings record `i` to its twin.
-fn request(host: &str, records: &Partition, i: usize) -> Result<Request<Full<Bytes>>> {
+fn request(
+    host: &str,
+    key: Option<&str>,
+    records: &Partition,
+    i: usize,
+) -> Result<Request<Full<Bytes>>> {
     let id = String::from_utf8_lossy(records.record(i).0);
-    Ok(Request::builder()
+    let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("/v1/twins/{MODEL}/{id}/messages"))
         .header(HOST, host)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(records.payload(i)))?)
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(key) = key {
+        request = request.header(AUTHORIZATION, key);
+    }
+    Ok(request.body(Full::new(records.payload(i)))?)
 }

@@ -7,7 +7,10 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::BodyExt;
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{problem::Problem, service::Service};
 use crate::message::limits::{ATTRIBUTES_BYTES_MAX, HEADERS_MAX};
@@ -81,15 +84,11 @@ pub(super) async fn read<'s>(
         }
         return Err(too_large(most));
     }
-    let limit = Duration::from_secs(service.settings.idle_timeout_secs);
-    match timeout(limit, collect(service, &mut body, most, announced)).await {
-        Ok(collected) => collected,
-        Err(_late) => {
-            let detail = format!("the body did not arrive within {} s", limit.as_secs());
-            Err(Problem::new(408, "slow-body", detail).closing())
-        }
-    }
+    collect(service, &mut body, most, announced).await
 }
+
+/// One second more for each of these bytes of a body.
+const BYTES_PER_SEC_MIN: usize = 1024;
 
 async fn collect<'s>(
     service: &'s Service,
@@ -100,7 +99,16 @@ async fn collect<'s>(
     let mut counted: Option<SemaphorePermit<'s>> = None;
     let mut first = Bytes::new();
     let mut all: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let limit_secs = service.settings.body_timeout_secs;
+    let first_deadline = Instant::now() + Duration::from_secs(limit_secs);
+    loop {
+        let grace = Duration::from_secs(((first.len() + all.len()) / BYTES_PER_SEC_MIN) as u64);
+        let Ok(frame) = timeout_at(first_deadline + grace, body.frame()).await else {
+            let detail =
+                format!("the body did not arrive within {limit_secs} s and one more for each KiB");
+            return Err(Problem::new(408, "slow-body", detail).closing());
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             Problem::new(400, "body", format!("the body broke off: {error}")).closing()
         })?;

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
+    access::{Caller, not_for},
     body,
     deliver::{Fate, Item, deliver},
     problem::Problem,
@@ -73,12 +74,13 @@ async fn answer(service: &Service, request: Request) -> Result<Response<Body>, P
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(service, &head.headers, body).await?;
     let lines = lines(service, &body.bytes)?;
+    let caller = head.extensions.remove::<Caller>();
     let mut items = Vec::with_capacity(lines.len());
     // For each line its place among the items, or why it is not one.
     let mut places = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let item = match line {
-            Ok(line) => item(service, line, index, key),
+            Ok(line) => item(service, caller.as_ref(), line, index, key),
             Err(problem) => Err(Refused::of(problem)),
         };
         places.push(item.map(|item| {
@@ -148,11 +150,16 @@ fn lines<'b>(service: &Service, body: &'b [u8]) -> Result<Vec<Result<Line<'b>, P
 
 fn item<'l>(
     service: &Service,
+    caller: Option<&Caller>,
     line: &'l Line<'_>,
     index: usize,
     key: Option<&str>,
 ) -> Result<Item<'l>, Refused> {
     let refused = |status, reason: String| Refused { status, reason };
+    // First, so that a bound key hears of no other models.
+    if caller.is_some_and(|caller| !caller.is_for(&line.model, &line.twin)) {
+        return Err(Refused::of(&not_for().into()));
+    }
     let address = service.check_address(&line.model, &line.twin);
     address.and_then(|()| service.check_hold(&line.model)).map_err(|p| Refused::of(&p))?;
     let payload = line.payload.get().as_bytes();

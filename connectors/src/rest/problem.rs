@@ -7,6 +7,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
+use super::access::Denied;
+
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -70,9 +72,19 @@ impl Problem {
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());
         }
+        if status == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let Denied { status, kind, detail, retry_after_secs } = denied;
+        Self { retry_after_secs, ..Self::new(status, kind, detail) }
     }
 }

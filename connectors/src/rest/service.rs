@@ -1,20 +1,23 @@
 //! What all slots of a REST connection share.
 
 use std::sync::{
-    Arc, RwLock,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, OnceLock, RwLock,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use axum::{body::Body, http::Response};
 use tokio::sync::Semaphore;
 
 use super::{
+    access::Access,
     feedback::Mailboxes,
     gate::Gate,
     problem::Problem,
     settings::{BODIES_BYTES_MAX, RestSettings},
+    tls::ServerTls,
 };
 use crate::{
+    error::ConnectorError,
     link::{LinkIntake, Refusals},
     message::twin_id_error,
     route::{bucket, owner, twin_hash},
@@ -38,6 +41,9 @@ pub(super) struct Service {
     pub(super) bodies: Semaphore,
     gates: RwLock<Gates>,
     api_address: RwLock<Option<String>>,
+    access: OnceLock<Arc<Access>>,
+    tls: OnceLock<Arc<ServerTls>>,
+    anywhere: AtomicBool,
     turn: AtomicUsize,
     problems: AtomicU64,
 }
@@ -52,6 +58,9 @@ impl Service {
             bodies: Semaphore::new(BODIES_BYTES_MAX),
             gates: RwLock::default(),
             api_address: RwLock::default(),
+            access: OnceLock::new(),
+            tls: OnceLock::new(),
+            anywhere: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
             problems: AtomicU64::new(0),
         })
@@ -140,6 +149,36 @@ impl Service {
 
     pub(super) fn set_api_address(&self, address: String) {
         *self.api_address.write().expect(LOCK) = Some(address);
+    }
+
+    /// The keys of the own listener; the first ones stay.
+    pub(super) fn set_access(&self, access: Arc<Access>) {
+        self.access.get_or_init(|| access);
+    }
+
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.get()
+    }
+
+    /// Reads the certificate of the own listener, the first time only: later it looks by itself.
+    pub(super) fn open_tls(&self) -> Result<(), ConnectorError> {
+        if let (Some(files), None) = (&self.settings.tls, self.tls.get()) {
+            let tls = Arc::new(ServerTls::open(files)?);
+            self.tls.get_or_init(|| tls);
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen_anywhere(&self) {
+        self.anywhere.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn listens_anywhere(&self) -> bool {
+        self.anywhere.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tls(&self) -> Option<&Arc<ServerTls>> {
+        self.tls.get()
     }
 
     pub(super) fn unknown_path(&self, path: &str) -> Problem {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::serve::ServeLimits;
 use crate::{
     error::{ConnectorError, ErrorKind},
+    listen::ListenTls,
     message::model_name_error,
 };
 
@@ -15,9 +16,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestSettings {
-    /// Address of an own listener, for example `127.0.0.1:7701`; only loopback addresses until TLS
-    /// and keys exist. Absent: the program's own server has the paths. Since 0.1.0.
+    /// Address of an own listener, for example `127.0.0.1:7701`; one that other machines reach
+    /// needs `tls` and `[server] keys_file`. Absent: the program's own server has the paths.
+    /// Since 0.1.0.
     pub listen: Option<String>,
+    /// `cert_file`, `key_file`, and `ca_file` for the authorities of clients, all PEM: the own
+    /// listener speaks TLS. Since 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenTls>,
     /// Names of the models that this connection takes messages for; `*` is every model.
     /// Default `["*"]`. Since 0.1.0.
     pub models: Vec<String>,
@@ -31,14 +37,20 @@ pub struct RestSettings {
     /// Lines of an NDJSON body, and elements of an array; above it 413. Default 10000.
     /// Since 0.1.0.
     pub lines_max: usize,
-    /// Connections of the own listener at the same time; more wait to be accepted. Default 4096.
+    /// Connections of the own listener at the same time; more wait to be accepted. Default 10000.
     /// Since 0.1.0.
     pub connections_max: usize,
+    /// Connections of one address at the same time; more are closed. Default 256; on loopback,
+    /// where all callers have one address, `connections_max`. Since 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_address_max: Option<usize>,
     /// Seconds for the header of a request, from its first byte. Default 10. Since 0.1.0.
     pub header_timeout_secs: u64,
-    /// Seconds that a connection may be open without a request, and that a body may take to
-    /// arrive. Default 60. Since 0.1.0.
+    /// Seconds that a connection may be open without a request. Default 60. Since 0.1.0.
     pub idle_timeout_secs: u64,
+    /// Seconds for the body of a request to arrive, and one more for each KiB that came.
+    /// Default 30. Since 0.1.0.
+    pub body_timeout_secs: u64,
     /// Seconds, the largest value of `Retry-After`. Default 30. Since 0.1.0.
     pub retry_after_max_secs: u64,
     /// Seconds that an `Idempotency-Key` or the `id` of a message is remembered. Default 86400.
@@ -50,14 +62,17 @@ impl Default for RestSettings {
     fn default() -> Self {
         Self {
             listen: None,
+            tls: None,
             models: vec!["*".into()],
             wait_ms: 10_000,
             body_bytes_max: 16 << 20,
             line_bytes_max: 1 << 20,
             lines_max: 10_000,
-            connections_max: 4096,
+            connections_max: 10_000,
+            connections_per_address_max: None,
             header_timeout_secs: 10,
             idle_timeout_secs: 60,
+            body_timeout_secs: 30,
             retry_after_max_secs: 30,
             idempotency_keep_secs: 86_400,
         }
@@ -74,7 +89,9 @@ impl RestSettings {
             ("lines_max", self.lines_max as u64),
             ("connections_max", self.connections_max as u64),
             ("header_timeout_secs", self.header_timeout_secs),
+            ("connections_per_address_max", self.connections_per_address_max.unwrap_or(1) as u64),
             ("idle_timeout_secs", self.idle_timeout_secs),
+            ("body_timeout_secs", self.body_timeout_secs),
             ("retry_after_max_secs", self.retry_after_max_secs),
             ("idempotency_keep_secs", self.idempotency_keep_secs),
         ];
@@ -89,11 +106,17 @@ impl RestSettings {
             ("wait_ms", self.wait_ms, 3_600_000),
             ("header_timeout_secs", self.header_timeout_secs, 86_400),
             ("idle_timeout_secs", self.idle_timeout_secs, 86_400),
+            ("body_timeout_secs", self.body_timeout_secs, 86_400),
             ("retry_after_max_secs", self.retry_after_max_secs, 86_400),
         ];
         if let Some((key, value, most)) = most.iter().find(|(_, value, most)| value > most) {
             let text = format!("use `{key} = {value}`: the largest value is {most}");
             return Err(misconfigured(text));
+        }
+        if self.tls.is_some() && self.listen.is_none() {
+            let text = "use `tls`: without `listen` the program's own server has the paths, and \
+                        `tls` stands below [server]";
+            return Err(misconfigured(text.into()));
         }
         if self.models.is_empty() {
             return Err(misconfigured("use `models = []`: name a model, or \"*\" for all".into()));
@@ -117,14 +140,6 @@ impl RestSettings {
                 "listen on \"{listen}\": it is not an address and a port like 127.0.0.1:7701"
             ))
         })?;
-        if !address.ip().is_loopback() {
-            return Err(misconfigured(format!(
-                "listen on \"{listen}\": other machines could reach it, and this version has \
-                 neither TLS nor keys for it; use a loopback address like 127.0.0.1:{} and let a \
-                 proxy that checks its callers forward to it",
-                address.port()
-            )));
-        }
         Ok(Some(address))
     }
 
@@ -137,13 +152,18 @@ impl RestSettings {
         Duration::from_millis(self.wait_ms)
     }
 
-    pub(super) fn serve_limits(&self) -> ServeLimits {
-        ServeLimits {
+    pub(super) fn serve_limits(&self, address: SocketAddr) -> ServeLimits {
+        let limits = ServeLimits {
             connections_max: self.connections_max,
             header_timeout: Duration::from_secs(self.header_timeout_secs),
             idle_timeout: Duration::from_secs(self.idle_timeout_secs),
             ..ServeLimits::default()
-        }
+        };
+        let mut limits = limits.listening_on(address);
+        let per_address = self.connections_per_address_max;
+        limits.connections_per_address_max =
+            per_address.unwrap_or(limits.connections_per_address_max);
+        limits
     }
 }
 
@@ -163,16 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_listened_on() {
-        for good in ["127.0.0.1:7701", "[::1]:7701", "localhost:7701", "127.9.9.9:0"] {
+    fn addresses_are_read_and_what_is_none_is_named() {
+        for good in ["127.0.0.1:7701", "[::1]:7701", "localhost:7701", "0.0.0.0:0", "[::]:7701"] {
             assert!(listening(good).unwrap().is_some(), "{good}");
         }
-        for bad in ["0.0.0.0:7701", "[::]:7701", "192.168.1.4:7701", "plant:7701", "7701", ""] {
+        for bad in ["plant:7701", "192.168.1.4", "7701", ""] {
             let error = listening(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misconfigured, "{bad}");
             assert!(error.to_string().contains(bad), "{error}");
         }
-        assert!(listening("0.0.0.0:1").unwrap_err().to_string().contains("neither TLS nor keys"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -12,11 +13,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
-use super::{replies::Replies, serve::ServeLimits};
+use super::{replies::Replies, serve::ServeLimits, socket::Socket};
 
 /// First bytes of HTTP/2; no method of HTTP/1 begins so.
 const HTTP2_PREFACE: &[u8] = b"PRI ";
@@ -24,6 +24,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI ";
 /// Shared by a connection's socket, its service and the task that drives it.
 #[derive(Debug)]
 pub(super) struct Watch {
+    peer: SocketAddr,
     started: Instant,
     /// Requests whose answer is not yet there.
     active: AtomicU32,
@@ -38,8 +39,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(peer: SocketAddr) -> Self {
         Self {
+            peer,
             started: Instant::now(),
             active: AtomicU32::new(0),
             quiet_since: AtomicU64::new(0),
@@ -127,9 +129,14 @@ impl Drop for Active {
 #[derive(Clone, Debug)]
 pub(super) struct Written(pub(super) Arc<Watch>);
 
+/// Where a request came from; `None` for one that came by no socket.
+pub fn peer<B>(request: &axum::http::Request<B>) -> Option<SocketAddr> {
+    request.extensions().get::<Written>().map(|Written(watch)| watch.peer)
+}
+
 /// The socket, observed.
 pub(super) struct WatchedStream {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Socket,
     pub(super) watch: Arc<Watch>,
 }
 

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
 };
-use twinflow_connectors::rest::Rest;
+use twinflow_connectors::rest::{Listening, Rest};
 
 use crate::{
     client::{get, post},
@@ -103,7 +103,7 @@ async fn an_idle_connection_outlives_the_header_limit_and_not_its_own() {
 
 #[tokio::test]
 async fn a_slow_body_is_408_and_a_broken_one_delivers_nothing() {
-    let rest = Rest::listen("127.0.0.1:0").with(|settings| settings.idle_timeout_secs = 1);
+    let rest = Rest::listen("127.0.0.1:0").with(|settings| settings.body_timeout_secs = 1);
     let fake = Fake::with(rest, 1).await;
     let head = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n12");
     assert!(raw(&fake, head.as_bytes()).await.starts_with("HTTP/1.1 408 "));
@@ -184,9 +184,7 @@ async fn before_a_session_requests_are_503() {
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(twinflow_connectors::rest::serve(
         listener,
-        router,
-        std::sync::Arc::new(|_| None),
-        limits,
+        Listening { router, refuse: std::sync::Arc::new(|_| None), limits, tls: None },
         stopped,
     ));
     let early = post(address, PATH, "1").await.unwrap();

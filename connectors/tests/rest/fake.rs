@@ -63,11 +63,16 @@ impl Fake {
     }
 
     pub(crate) async fn with(rest: Rest, workers: usize) -> Self {
+        Self::with_headers(rest, workers, &[]).await
+    }
+
+    /// The same, with headers that let the test in.
+    pub(crate) async fn with_headers(rest: Rest, workers: usize, headers: &[(&str, &str)]) -> Self {
         let mut fake = Self::new(rest, workers);
         for number in 0..workers {
             fake.open(number);
         }
-        fake.listens().await;
+        fake.listens(headers).await;
         fake
     }
 
@@ -106,8 +111,9 @@ impl Fake {
     }
 
     /// Waits until all sessions take messages: nothing else tells a test.
-    async fn listens(&self) {
-        while crate::client::get(self.address, "/v1/twins/m/nobody/feedback").await.status != 204 {
+    async fn listens(&self, headers: &[(&str, &str)]) {
+        let path = "/v1/twins/m/nobody/feedback";
+        while crate::client::call(self.address, "GET", path, headers, "").await.status == 503 {
             tokio::task::yield_now().await;
         }
     }

@@ -8,4 +8,7 @@ mod client;
 mod connections;
 mod fake;
 mod feedback;
+mod keys;
+mod limits;
 mod refusals;
+mod tls;

@@ -182,7 +182,8 @@ async fn settings_come_from_a_table_and_tell_the_engine() {
     assert!(info.answers);
     assert_eq!(info.dedupe_keep_secs, Some(86_400));
     let beyond = RestSettings { listen: Some("0.0.0.0:1".into()), ..RestSettings::default() };
-    assert!(!Rest::from_settings(beyond).unwrap_err().is_retryable());
+    let error = Rest::from_settings(beyond).unwrap().bind().unwrap_err();
+    assert!(!error.is_retryable() && error.to_string().contains("neither TLS nor keys"), "{error}");
     let shared = Arc::new(Rest::listen("127.0.0.1:0"));
     let address = shared.bind().unwrap();
     assert_eq!(shared.bind().unwrap(), address, "binding twice keeps the port");

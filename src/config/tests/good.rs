@@ -85,7 +85,8 @@ fn what_is_shown_has_defaults_and_references_and_can_be_read_again() {
     let shown = load(FILE, &environment).unwrap().show(&kinds());
     let expected = r#"[connections.web]
 body_bytes_max = 16777216
-connections_max = 4096
+body_timeout_secs = 30
+connections_max = 10000
 enabled = true
 header_timeout_secs = 10
 idempotency_keep_secs = 86400
@@ -109,6 +110,7 @@ twins_max = 10000000
 type = "wind-turbine"
 
 [server]
+key_requests_per_sec_max = 20000
 listen = "127.0.0.1:7700"
 stall_secs = 30
 wait_ms = 10000

@@ -1,38 +1,32 @@
 //! Connections: where each is and why, pause and resume.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
-    routing::{get, post},
 };
 use serde_json::{Value, json};
 
 use super::{Api, problem::Problem, twins::path};
 use crate::{ConnectionStatus, EngineHandle};
 
-type Name = Result<Path<String>, axum::extract::rejection::PathRejection>;
+pub(super) type Name = Result<Path<String>, axum::extract::rejection::PathRejection>;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/connections", get(list))
-        .route("/v1/connections/{name}", get(show))
-        .route("/v1/connections/{name}/pause", post(pause))
-        .route("/v1/connections/{name}/resume", post(resume))
-}
-
-async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "connections": api.engine()?.connections() })))
 }
 
-async fn show(State(api): State<Api>, name: Name) -> Result<Json<ConnectionStatus>, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    name: Name,
+) -> Result<Json<ConnectionStatus>, Problem> {
     status(api.engine()?, &path(name)?).map(Json)
 }
 
-async fn pause(State(api): State<Api>, name: Name) -> Result<Json<Value>, Problem> {
+pub(super) async fn pause(State(api): State<Api>, name: Name) -> Result<Json<Value>, Problem> {
     ask(&api, &path(name)?, "paused", EngineHandle::pause)
 }
 
-async fn resume(State(api): State<Api>, name: Name) -> Result<Json<Value>, Problem> {
+pub(super) async fn resume(State(api): State<Api>, name: Name) -> Result<Json<Value>, Problem> {
     ask(&api, &path(name)?, "running", EngineHandle::resume)
 }
 

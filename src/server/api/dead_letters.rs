@@ -1,9 +1,8 @@
 //! Dead letters: what could not be processed, and why.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
-    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,29 +18,22 @@ use crate::connectors::answer::reply_value;
 /// Dead letters of one page when the caller does not say.
 const PAGE: usize = 100;
 
-type Number = Result<Path<u64>, PathRejection>;
-
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/dead-letters", get(list))
-        .route("/v1/dead-letters/{id}", get(show).delete(later))
-        .route("/v1/dead-letters/{id}/replay", post(later))
-}
+pub(super) type Number = Result<Path<u64>, PathRejection>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Page {
+pub(super) struct Page {
     limit: Option<usize>,
     after: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+pub(super) struct Listed {
     dead_letters: Vec<DeadLetter>,
     next: Option<u64>,
 }
 
-async fn list(
+pub(super) async fn list(
     State(api): State<Api>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Listed>, Problem> {
@@ -55,14 +47,14 @@ async fn list(
 }
 
 #[derive(Serialize)]
-struct Shown {
+pub(super) struct Shown {
     #[serde(flatten)]
     letter: DeadLetter,
     /// Text as text, other bytes as `{"base64":".."}`; `null` when it is kept no more.
     payload: Value,
 }
 
-async fn show(State(api): State<Api>, number: Number) -> Result<Json<Shown>, Problem> {
+pub(super) async fn show(State(api): State<Api>, number: Number) -> Result<Json<Shown>, Problem> {
     let number = path(number)?;
     let engine = api.engine()?;
     let Some(letter) = engine.dead_letters().get(number) else {
@@ -90,7 +82,7 @@ fn text_or_base64(payload: &[u8]) -> Value {
     }
 }
 
-async fn later() -> Problem {
+pub(super) async fn later() -> Problem {
     let detail = "this version keeps and shows dead letters; replaying and dropping them comes \
                   later";
     Problem::new(501, "later", detail)

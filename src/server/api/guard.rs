@@ -1,7 +1,4 @@
 //! What every request passes: its id, and whether it comes from a page of somebody else's.
-//!
-//! A loopback listener answers only under a loopback name and no page of another one: a browser
-//! that was sent here by a foreign page must not reach the twins.
 
 use axum::{
     extract::{Request, State},
@@ -10,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use twinflow_connectors::rest::is_local;
+use twinflow_connectors::rest::{access::Audited, foreign};
 
 use super::{Api, problem::Problem};
 
@@ -19,15 +16,17 @@ const ID_BYTES_MAX: usize = 64;
 
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = given_id(request.headers()).unwrap_or_else(|| api.next_id());
-    let mut response = if is_local(request.uri(), request.headers()) {
-        next.run(request).await
-    } else {
-        let detail = "this address answers under a loopback name only; behind a proxy, let the \
-                      proxy set Host to the address that it forwards to";
-        Problem::new(403, "host", detail).respond(&id)
+    let is_reachable = api.settings().is_reachable;
+    let mut response = match foreign(is_reachable, request.uri(), request.headers()) {
+        None => next.run(request).await,
+        Some(detail) => Problem::new(403, "host", detail).respond(&id),
     };
+    let audited = response.extensions_mut().remove::<Audited>();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.respond(&id);
+    }
+    if let (Some(audited), Some(audit)) = (audited, &api.settings().audit) {
+        audit.request(&audited, response.status().as_u16(), &id);
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -1,29 +1,23 @@
 //! Whether the process lives, and whether requests should come here.
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
+use twinflow_connectors::rest::access::{Caller, Need};
 
 use super::Api;
 use crate::ConnectionState;
 
-pub(super) fn routes() -> Router<Api> {
-    // People type the shorter names by habit.
-    Router::new()
-        .route("/livez", get(alive))
-        .route("/health", get(alive))
-        .route("/ping", get(alive))
-        .route("/readyz", get(ready))
-        .route("/ready", get(ready))
-        .route("/version", get(version))
-}
-
-async fn alive() -> &'static str {
+pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
 /// 503 while the engine starts or stops, while its store stands still, and while a connection
-/// needs a person. A connection that tries again is a warning only: the rest works.
-async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
+/// needs a person. A connection that tries again is a warning only: the rest works. Where keys are
+/// asked for, the reasons are for those who may read.
+pub(super) async fn ready(
+    State(api): State<Api>,
+    caller: Option<Extension<Caller>>,
+) -> (StatusCode, Json<Value>) {
     let mut reasons = api.not_ready();
     let mut warnings = Vec::new();
     for status in api.engine().map_or_else(|_| Vec::new(), |engine| engine.connections()) {
@@ -47,9 +41,13 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
         true => (true, StatusCode::OK),
         false => (false, StatusCode::SERVICE_UNAVAILABLE),
     };
+    let reads = |caller: Extension<Caller>| caller.is_unbound() && caller.role().may(Need::Read);
+    if api.settings().access.is_some() && !caller.is_some_and(reads) {
+        return (status, Json(json!({ "ready": ready })));
+    }
     (status, Json(json!({ "ready": ready, "reasons": reasons, "warnings": warnings })))
 }
 
-async fn version() -> Json<Value> {
+pub(super) async fn version() -> Json<Value> {
     Json(json!({ "name": "twinflow", "version": env!("CARGO_PKG_VERSION") }))
 }

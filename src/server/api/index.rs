@@ -1,18 +1,12 @@
 //! The page at `/`, and what every path that does not exist answers.
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
 };
 
 use super::{Api, problem::Problem};
-
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/", get(index))
-}
 
 const ADDRESSES: &str = "\
 GET    /v1/twins/{model}                ids of twins
@@ -32,7 +26,7 @@ POST   /v1/messages                     NDJSON, for any twin
 GET    /v1/twins/{model}/{id}/feedback  what waits for a device
 ";
 
-async fn index(State(api): State<Api>) -> impl IntoResponse {
+pub(super) async fn index(State(api): State<Api>) -> impl IntoResponse {
     let mut text = format!("twinflow {}\n\n", env!("CARGO_PKG_VERSION"));
     if let Ok(engine) = api.engine() {
         text.push_str(&format!("models: {}\n\n", engine.models().join(", ")));

@@ -1,9 +1,8 @@
 //! Quarantine: which twins are set aside and why, and their release.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State, rejection::PathRejection},
-    routing::{get, post},
 };
 use serde_json::{Value, json};
 
@@ -13,17 +12,11 @@ use super::{
     twins::{path, problem},
 };
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/quarantine", get(list))
-        .route("/v1/quarantine/{model}/{id}/release", post(release))
-}
-
-async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "quarantine": api.engine()?.quarantined() })))
 }
 
-async fn release(
+pub(super) async fn release(
     State(api): State<Api>,
     twin: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {

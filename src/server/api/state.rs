@@ -5,8 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use twinflow_connectors::rest::{ServerTls, access::Access};
+
 use super::problem::Problem;
-use crate::EngineHandle;
+use crate::{EngineHandle, server::audit::Audit};
 
 /// What a server knows before its engine runs.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,14 @@ pub(crate) struct ApiSettings {
     pub(crate) takes_messages: bool,
     /// What request ids begin with; differs between two runs.
     pub(crate) run: String,
+    /// Who may ask; absent: everybody who reaches the listener.
+    pub(crate) access: Option<Arc<Access>>,
+    /// Where changes are noted.
+    pub(crate) audit: Option<Arc<Audit>>,
+    /// Whether other machines reach the listener.
+    pub(crate) is_reachable: bool,
+    /// Certificates by the names of their listeners.
+    pub(crate) certificates: Vec<(String, Arc<ServerTls>)>,
 }
 
 /// The state of the handlers; cheap to clone.

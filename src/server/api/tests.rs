@@ -1,5 +1,8 @@
 //! The paths, asked through the router with a real engine behind it.
 
+mod hostile;
+mod keys;
+
 use std::sync::Arc;
 
 use axum::{
@@ -60,6 +63,10 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with(ApiSettings::default())
+    }
+
+    fn with(settings: ApiSettings) -> Self {
         let rest = Rest::mounted();
         let engine = Engine::builder()
             .model("counters", Counter)
@@ -68,7 +75,7 @@ impl Site {
             .workers(2)
             .start()
             .unwrap();
-        let settings = ApiSettings { run: "t".into(), takes_messages: true, ..Default::default() };
+        let settings = ApiSettings { run: "t".into(), takes_messages: true, ..settings };
         let api = Api::new(settings);
         api.started(engine.handle());
         let router = router(&api, Some(rest.router()));

@@ -1,13 +1,12 @@
 //! Twins: list, read, create, remove.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
     },
     http::StatusCode,
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -18,14 +17,8 @@ use crate::{EngineHandle, engine::RequestError};
 /// Ids of one page when the caller does not say.
 const PAGE: usize = 100;
 
-type PathOf<T> = Result<Path<T>, PathRejection>;
-type QueryOf<T> = Result<Query<T>, QueryRejection>;
-
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/twins/{model}", get(list))
-        .route("/v1/twins/{model}/{id}", get(read).put(create).delete(remove))
-}
+pub(super) type PathOf<T> = Result<Path<T>, PathRejection>;
+pub(super) type QueryOf<T> = Result<Query<T>, QueryRejection>;
 
 /// A path whose percent signs make no UTF-8.
 pub(super) fn path<T>(path: PathOf<T>) -> Result<T, Problem> {
@@ -46,13 +39,13 @@ pub(super) fn problem(engine: &EngineHandle, error: RequestError) -> Problem {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Page {
+pub(super) struct Page {
     limit: Option<usize>,
     after: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+pub(super) struct Listed {
     twins: Vec<Id>,
     next: Option<String>,
 }
@@ -62,7 +55,7 @@ struct Id {
     id: String,
 }
 
-async fn list(
+pub(super) async fn list(
     State(api): State<Api>,
     model: PathOf<String>,
     page: QueryOf<Page>,
@@ -82,12 +75,12 @@ async fn list(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
+pub(super) struct Which {
     committed: Option<bool>,
 }
 
 #[derive(Serialize)]
-struct Twin {
+pub(super) struct Twin {
     model: String,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +89,7 @@ struct Twin {
     state: Box<RawValue>,
 }
 
-async fn read(
+pub(super) async fn read(
     State(api): State<Api>,
     twin: PathOf<(String, String)>,
     which: QueryOf<Which>,
@@ -125,7 +118,7 @@ fn unknown_twin(model: &str, id: &str) -> Problem {
     Problem::new(404, "unknown-twin", detail)
 }
 
-async fn create(
+pub(super) async fn create(
     State(api): State<Api>,
     twin: PathOf<(String, String)>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
@@ -140,7 +133,7 @@ async fn create(
     }
 }
 
-async fn remove(
+pub(super) async fn remove(
     State(api): State<Api>,
     twin: PathOf<(String, String)>,
 ) -> Result<Json<Value>, Problem> {

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{FileArgs, LogArgs, complain};
+use super::{FileArgs, ListenArgs, LogArgs, complain};
 use crate::{
     config::{Config, Registries},
     error::{Error, ErrorKind, Result},
@@ -28,29 +28,31 @@ pub(super) struct Run {
     supervised: bool,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 impl Run {
     pub(super) fn run(self, kinds: &Registries) -> Result<ExitCode> {
         let child = if self.supervised { Some(Child::take()?) } else { None };
         server::log::start(self.log.log_format, &self.log.log)?;
-        let config = self.file.load(kinds)?;
+        let (config, insecure) = (self.file.load(kinds)?, self.listen.insecure_listen);
         if child.is_none() && !self.no_supervise {
-            return supervise(&config);
+            return supervise(&config, insecure);
         }
-        let stopped = server::run::run(config, child)?;
+        let stopped = server::run::run(config, insecure, child)?;
         complain(&format!("{stopped}\n"));
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// This program once more, with the same arguments, as a child that is watched.
-fn supervise(config: &Config) -> Result<ExitCode> {
+fn supervise(config: &Config, insecure: bool) -> Result<ExitCode> {
     let cannot = |error: io::Error| {
         let what = "could not find this program's own file; run it with --no-supervise";
         Error::new(ErrorKind::Unavailable, what).because(error)
     };
-    let listeners = server::listeners::bind(config)?;
+    let listeners = server::listeners::bind(config, insecure)?;
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
     command.args(std::env::args_os().skip(1)).arg("--supervised");
     let code = supervisor::supervise(command, listeners)?;

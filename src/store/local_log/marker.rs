@@ -14,9 +14,9 @@ const MARKER: &str = "twinflow-state";
 /// Its name until it is whole.
 const MARKER_NEW: &str = "twinflow-state.new";
 
-/// What a new directory may hold already: leftovers of a start that was cut off, and what a file
-/// system puts at its root.
-const HARMLESS: [&str; 3] = [LOCK, MARKER_NEW, "lost+found"];
+/// What a new directory may hold already: leftovers of a start that was cut off, the audit log of
+/// keys that were made before it, and what a file system puts at its root.
+const HARMLESS: [&str; 4] = [LOCK, MARKER_NEW, "audit.log", "lost+found"];
 
 /// Takes the directory, makes it ours if it is new, and gives the id of its log.
 pub(super) fn take(
@@ -156,7 +156,10 @@ mod tests {
     fn only_what_a_start_leaves_behind_is_not_foreign() {
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert!(refuse_foreign("d", &names(&["LOCK", "twinflow-state.new", "lost+found"])).is_ok());
+        assert!(
+            refuse_foreign("d", &names(&["LOCK", "twinflow-state.new", "audit.log", "lost+found"]))
+                .is_ok()
+        );
         assert!(refuse_foreign("d", &names(&["twinflow-state", "notes.txt"])).is_ok());
         let refused = refuse_foreign("d", &names(&["notes.txt", "LOCK"])).unwrap_err().to_string();
         assert!(refused.contains("it holds \"notes.txt\""), "{refused}");
