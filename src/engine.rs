@@ -12,6 +12,7 @@ mod requests;
 mod start;
 mod status;
 mod stop;
+mod store;
 mod supervision;
 mod suspect;
 mod watch;
@@ -22,10 +23,11 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 pub use self::{
-    builder::{EngineBuilder, StoreChoice},
+    builder::EngineBuilder,
     handle::{EngineHandle, RequestError, TwinState},
     status::{EngineStatistics, ModelStatus},
     stop::{Left, Stopped},
+    store::{Commit, StoreChoice},
 };
 
 #[cfg(feature = "server")]

@@ -34,6 +34,8 @@ pub struct Limits {
     pub open_epochs_max: u64,
     /// Epochs closed and not committed, at which no epoch is closed.
     pub uncommitted_epochs_max: u64,
+    /// The same in bytes of the log, where many epochs share one commit.
+    pub uncommitted_bytes_max: u64,
     /// Bytes of rows that were not processed.
     pub in_flight_bytes_max: u64,
     /// Bytes to which an epoch grows that may not be closed.
@@ -46,6 +48,7 @@ impl Limits {
         Self {
             open_epochs_max: 2,
             uncommitted_epochs_max: 8,
+            uncommitted_bytes_max: 256 << 20,
             in_flight_bytes_max: (256 << 20) / workers as u64,
             epoch_bytes_max: 32 << 20,
         }

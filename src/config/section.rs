@@ -5,6 +5,8 @@ use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Commit;
+
 /// A key whose value cannot be used, and why.
 #[derive(Debug)]
 pub(crate) struct KeyProblem {
@@ -110,8 +112,8 @@ pub(crate) struct WrittenState {
     /// `log` keeps everything on this machine's disk; `memory` keeps nothing over a restart.
     /// `object` comes later. Default `log`. Since 0.1.0.
     pub(crate) store: String,
-    /// When epochs are synced: `every-epoch`; `every-second` comes later. Default `every-epoch`.
-    /// Since 0.1.0.
+    /// When epochs are synced: `every-epoch`, or `every-second`: many share one sync, and
+    /// acknowledgements wait for up to a second. Default `every-epoch`. Since 0.1.0.
     pub(crate) commit: String,
     /// Bytes of a log file, 1 MiB to 256 MiB. Default 67108864. Since 0.1.0.
     pub(crate) segment_bytes: u64,
@@ -144,6 +146,8 @@ pub struct StateSettings {
     pub dir: PathBuf,
     /// Where state is kept.
     pub store: StoreKind,
+    /// When the log is synced.
+    pub commit: Commit,
     /// Bytes of a log file.
     pub segment_bytes: u64,
 }
@@ -168,23 +172,20 @@ impl TryFrom<WrittenState> for StateSettings {
                 return Err(KeyProblem::new("store", sentence));
             }
         };
-        match written.commit.as_str() {
-            "every-epoch" => {}
-            "every-second" => {
-                let sentence =
-                    "this version cannot commit \"every-second\" yet; use \"every-epoch\"";
-                return Err(KeyProblem::new("commit", sentence));
-            }
+        let commit = match written.commit.as_str() {
+            "every-epoch" => Commit::EveryEpoch,
+            "every-second" => Commit::EverySecond,
             other => {
-                let sentence = format!("found \"{other}\", expected \"every-epoch\"");
+                let sentence =
+                    format!("found \"{other}\", expected \"every-epoch\" or \"every-second\"");
                 return Err(KeyProblem::new("commit", sentence));
             }
-        }
+        };
         let (least, most, found) = (1 << 20, 256 << 20, written.segment_bytes);
         if !(least..=most).contains(&found) {
             let sentence = format!("found {found}, expected {least} (1 MiB) to {most} (256 MiB)");
             return Err(KeyProblem::new("segment_bytes", sentence));
         }
-        Ok(Self { dir: written.dir, store, segment_bytes: found })
+        Ok(Self { dir: written.dir, store, commit, segment_bytes: found })
     }
 }

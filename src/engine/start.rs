@@ -28,7 +28,7 @@ use twinflow_operators::{
 };
 
 use super::{
-    Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
+    Commit, Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
     requests::EngineLinks, supervision::Supervision, suspect::Suspected, watch::Watch,
 };
 use crate::{
@@ -275,7 +275,9 @@ fn open_store(choice: &StoreChoice, supervision: &Supervision) -> Result<Arc<dyn
     match choice {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
-        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes, supervision),
+        StoreChoice::Log { dir, segment_bytes, commit } => {
+            open_log(dir, *segment_bytes, *commit, supervision)
+        }
     }
 }
 
@@ -283,6 +285,7 @@ fn open_store(choice: &StoreChoice, supervision: &Supervision) -> Result<Arc<dyn
 fn open_log(
     dir: &Path,
     segment_bytes: Option<u64>,
+    commit: Commit,
     supervision: &Supervision,
 ) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
@@ -292,13 +295,16 @@ fn open_log(
     let options = LogOptions::new(random()?, Arc::new(failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    Ok(Arc::new(LocalLog::open(dir, LogOptions { segment_bytes, clock, ..options })?))
+    let sync_every = commit.interval();
+    let options = LogOptions { segment_bytes, sync_every, clock, ..options };
+    Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
 #[cfg(not(feature = "local-log"))]
 fn open_log(
     dir: &Path,
     _segment_bytes: Option<u64>,
+    _commit: Commit,
     _supervision: &Supervision,
 ) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();

@@ -149,9 +149,11 @@ fn start(config: Config, supervision: Supervision) -> Result<Engine> {
 fn store(state: StateSettings) -> StoreChoice {
     match state.store {
         StoreKind::Memory => StoreChoice::Memory,
-        StoreKind::Log => {
-            StoreChoice::Log { dir: state.dir, segment_bytes: Some(state.segment_bytes) }
-        }
+        StoreKind::Log => StoreChoice::Log {
+            dir: state.dir,
+            segment_bytes: Some(state.segment_bytes),
+            commit: state.commit,
+        },
     }
 }
 

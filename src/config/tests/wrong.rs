@@ -158,11 +158,6 @@ fn what_comes_later() {
          \"memory\"",
     );
     check(
-        "[state]\ncommit = \"every-second\"\n",
-        "twinflow.toml:3: state.commit: this version cannot commit \"every-second\" yet; use \
-         \"every-epoch\"",
-    );
-    check(
         "[server]\ntls = { cert_file = \"a\" }\n",
         "twinflow.toml:3: server.tls: this version speaks no TLS yet; remove the key and listen \
          on a loopback address",
