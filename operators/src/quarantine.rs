@@ -81,6 +81,14 @@ impl Quarantine {
         self.twins().range((model, String::new())..).take_while(|(key, _)| key.0 == model).count()
     }
 
+    /// Writes the twins that a worker owns again, for a sweep of the ledger bucket (law D2).
+    pub fn put_again(&self, part: &mut EpochPart, owns: impl Fn(&str) -> bool) {
+        for ((model, twin), quarantined) in self.twins().iter().filter(|((_, id), _)| owns(id)) {
+            debug_assert_eq!(*twin, quarantined.twin, "it is kept under its own id");
+            put_quarantined(part, *model, quarantined);
+        }
+    }
+
     /// Why messages for a twin become dead letters.
     pub(crate) fn reason(&self, model: u16, twin: &str) -> String {
         let twins = self.twins();

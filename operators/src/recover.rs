@@ -401,6 +401,11 @@ mod tests {
         part.put_ledger(EntryKind::Released, 4, b"a", &[]);
         let recovered = Recovered::of_part(&part);
         assert_eq!(recovered.quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
+        // A sweep writes the same again.
+        let twins = [one("b"), one("c")].map(|twin| (4, twin));
+        let mut swept = EpochPart::default();
+        crate::quarantine::Quarantine::new(twins, None).put_again(&mut swept, |id| id == "b");
+        assert_eq!(fold(&swept).quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
         assert_eq!(recovered.damage(), None);
     }
 

@@ -35,9 +35,9 @@ pub enum EntryKind {
     /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
     Name = 11,
     /// A twin is in quarantine. Space: model. Key: twin id. Value: since when and why.
-    Quarantined = 12,
+    Quarantined = 13,
     /// It was released. Space: model. Key: twin id.
-    Released = 13,
+    Released = 14,
 }
 
 impl EntryKind {
@@ -55,8 +55,8 @@ impl EntryKind {
             9 => Self::MessageId,
             10 => Self::Time,
             11 => Self::Name,
-            12 => Self::Quarantined,
-            13 => Self::Released,
+            13 => Self::Quarantined,
+            14 => Self::Released,
             _ => return None,
         })
     }

@@ -104,6 +104,9 @@ fn it_is_said_kept_and_released(program: Program, dir: &std::path::Path, how: &s
     assert_eq!(letters["dead_letters"][0]["kind"], "quarantined", "{letters}");
     let (_, metrics) = ask(program.address, "GET", "/metrics", "").unwrap();
     assert!(metrics.contains("twinflow_quarantined_twins{model=\"journal\"} 1"), "{metrics}");
+    let ready = program.get("/readyz").unwrap();
+    let warnings = ready["warnings"].to_string();
+    assert!(warnings.contains("is in quarantine") && warnings.contains("engines died"), "{ready}");
     assert!(program.heard("the twin is in quarantine"), "{}", program.said());
     drop(program);
 

@@ -7,7 +7,8 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    thread::JoinHandle,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -33,23 +34,23 @@ pub(crate) fn directory(file: &str) -> TempDir {
     dir
 }
 
-/// Waits until something is there.
+/// Looks every 5 ms until something is there. It counts its looks and no time: a machine that
+/// stands still for a while is no failure.
 pub(crate) fn until<T>(secs: u64, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    #[expect(clippy::disallowed_methods, reason = "a test's patience")]
-    let began = Instant::now();
-    loop {
+    for _look in 0..secs * 200 {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < Duration::from_secs(secs), "waited {secs} s: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+    panic!("waited {secs} s: {what}");
 }
 
 /// A running supervisor with its child; both are gone when it is dropped.
 pub(crate) struct Program {
     parent: Child,
     said: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     /// Of the API.
     pub(crate) address: SocketAddr,
 }
@@ -57,11 +58,12 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it in `dir` and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
-        let program = Self::begin(dir, &[]);
-        let began = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(30, "the first child is ready", || program.heard("ready").then_some(()));
-        }));
-        assert!(began.is_ok(), "{}", program.said());
+        let mut program = Self::begin(dir, &[]);
+        until(30, "the first child is ready", || {
+            let ended = program.parent.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", program.said());
+            program.heard("ready").then_some(())
+        });
         program
     }
 
@@ -72,14 +74,15 @@ impl Program {
         let mut parent = command.stderr(Stdio::piped()).spawn().unwrap();
         let (said, err) = (Arc::<Mutex<String>>::default(), parent.stderr.take().unwrap());
         let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(err).lines().map_while(Result::ok) {
                 let mut said = heard.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
             }
         });
-        let mut program = Self { parent, said, address: "127.0.0.1:1".parse().unwrap() };
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut program = Self { parent, said, reader, address };
         program.address = until(30, "the address is said", || {
             let said = program.said();
             let (_, address) = said.split_once("api          http://")?;
@@ -113,9 +116,11 @@ impl Program {
         child
     }
 
-    /// Waits for the end of the supervisor; its exit code.
+    /// Waits for the end of the supervisor and of everything that it said; its exit code.
     pub(crate) fn ends(&mut self, secs: u64) -> Option<i32> {
-        until(secs, "the supervisor ends", || self.parent.try_wait().unwrap()).code()
+        let status = until(secs, "the supervisor ends", || self.parent.try_wait().unwrap());
+        until(5, "its last words", || self.reader.is_finished().then_some(()));
+        status.code()
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
@@ -155,21 +160,23 @@ pub(crate) fn signal(name: &str, pid: u32) {
     assert!(sent.success(), "{pid} has gone");
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process is there and has not ended: all of its threads, since the first one may be
+/// gone while others still have its files.
 pub(crate) fn runs(pid: u32) -> bool {
-    status(&pid.to_string(), "State:").is_some_and(|state| !state.starts_with('Z'))
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| status(&thread.path(), "State:"));
+    states.any(|state| !state.starts_with(['Z', 'X']))
 }
 
 fn children(of: u32) -> Vec<u32> {
-    let all = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let own = all.filter(|pid| status(pid, "PPid:").is_some_and(|parent| parent == of.to_string()));
-    own.filter_map(|pid| pid.parse().ok()).filter(|pid| runs(*pid)).collect()
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let own = all.filter(|it| status(&it.path(), "PPid:").is_some_and(|id| id == of.to_string()));
+    let ids = own.filter_map(|it| it.file_name().to_str()?.parse().ok());
+    ids.filter(|pid| runs(*pid)).collect()
 }
 
-fn status(pid: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+fn status(process: &Path, key: &str) -> Option<String> {
+    let text = fs::read_to_string(process.join("status")).ok()?;
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.trim().to_owned()))
 }
 

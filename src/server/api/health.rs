@@ -37,6 +37,10 @@ pub(super) async fn ready(
         let (model, twin) = (one.model, one.twin);
         warnings.push(format!("twin \"{twin}\" of model \"{model}\" is in quarantine"));
     }
+    if api.engine().is_ok_and(|engine| engine.statistics().careful) {
+        let why = "engines died: one message per link and epoch is taken until a minute goes well";
+        warnings.push(why.to_owned());
+    }
     let (ready, status) = match reasons.is_empty() {
         true => (true, StatusCode::OK),
         false => (false, StatusCode::SERVICE_UNAVAILABLE),
