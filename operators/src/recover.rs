@@ -405,7 +405,7 @@ mod tests {
         let twins = [one("b"), one("c")].map(|twin| (4, twin));
         let mut swept = EpochPart::default();
         crate::quarantine::Quarantine::new(twins, None).put_again(&mut swept, |id| id == "b");
-        assert_eq!(fold(&swept).quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
+        assert_eq!(Recovered::of_part(&swept).quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
         assert_eq!(recovered.damage(), None);
     }
 
