@@ -17,6 +17,7 @@ pub enum Commit {
 
 impl Commit {
     /// Least time between two syncs.
+    #[cfg_attr(not(feature = "local-log"), expect(dead_code, reason = "only a log syncs"))]
     pub(super) fn interval(self) -> Duration {
         match self {
             Self::EveryEpoch => Duration::ZERO,

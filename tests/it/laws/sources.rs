@@ -106,6 +106,7 @@ fn law_s4_eight_epochs_wait_for_their_commit_and_the_newest_grows() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own measurement")]
 fn law_s4_many_epochs_share_one_sync_where_that_was_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let (builder, broker) = builder(2, Memory::replayable(1));
