@@ -35,6 +35,8 @@ pub enum RowKind {
     Remove = 5,
     /// Reads a twin's state; the answer leaves when its epoch is committed (law R1).
     Read = 6,
+    /// Nothing of a twin: the worker that gets it rewrites a piece of what it holds (law D2).
+    Sweep = 7,
 }
 
 impl RowKind {
@@ -47,6 +49,7 @@ impl RowKind {
             4 => Self::Create,
             5 => Self::Remove,
             6 => Self::Read,
+            7 => Self::Sweep,
             _ => return None,
         })
     }

@@ -14,7 +14,7 @@ use twinflow_connectors::{
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker},
-    store::{Entry, EntryKind},
+    store::{Entry, EntryKind, EpochPart},
 };
 
 /// One recovered twin.
@@ -34,15 +34,17 @@ pub struct Recovered {
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
-    outbox: BTreeMap<u64, (u16, OutboxEntry)>,
-    outbox_order: HashMap<(u16, Vec<u8>), u64>,
-    outbox_next: u64,
+    outbox: BTreeMap<FeedbackKey, OutboxEntry>,
     dead_letters: BTreeMap<u64, DeadLetter>,
     damage: Option<String>,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
     failed: Mutex<Option<String>>,
 }
+
+/// Connection, generation, epoch, index, model and twin: unconfirmed feedback in the order in which
+/// it was sent, however often a sweep has written it since.
+type FeedbackKey = (u16, u64, u64, u32, u16, Box<[u8]>);
 
 /// Loads one thing into the model that it belongs to.
 type Load<'a> = dyn FnMut(&mut dyn ModelWorker) -> Result<(), String> + 'a;
@@ -76,16 +78,12 @@ impl Recovered {
             }
             EntryKind::Feedback => {
                 let feedback: OutboxEntry = rmp_serde::from_slice(value).ok()?;
-                self.outbox_next += 1;
-                self.outbox_order.insert((space, key.to_vec()), self.outbox_next);
-                self.outbox.insert(self.outbox_next, (space, feedback));
+                self.outbox.insert(read_feedback_key(space, key)?, feedback);
             }
             EntryKind::Delivered => {
-                if let Some(order) = self.outbox_order.remove(&(space, key.to_vec())) {
-                    self.outbox.remove(&order);
-                }
+                self.outbox.remove(&read_feedback_key(space, key)?);
             }
-            EntryKind::DeadLetter => {
+            EntryKind::DeadLetter | EntryKind::DeadLetterKept => {
                 let letter = read_dead_letter(value)?;
                 self.dead_letters.insert(letter.number, letter);
             }
@@ -135,13 +133,20 @@ impl Recovered {
         self.names.insert((space, number), name.to_owned());
     }
 
+    /// Writes all names again.
+    pub(crate) fn put_names(&self, part: &mut EpochPart) {
+        for ((space, number), name) in &self.names {
+            part.put_ledger(EntryKind::Name, *space, &number.to_le_bytes(), name.as_bytes());
+        }
+    }
+
     /// Models with stored twins and connections with stored positions or feedback that `known` does
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
         let models = self.twins.keys().map(|(model, _)| (MODELS, *model));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
-        let outbox = self.outbox.values().map(|(connection, _)| (CONNECTIONS, *connection));
+        let outbox = self.outbox.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
             *counts.entry(key).or_default() += 1;
         }
@@ -161,13 +166,28 @@ impl Recovered {
 
     /// Unconfirmed feedback of a connection, in order.
     pub fn outbox(&self, connection: u16) -> impl Iterator<Item = &OutboxEntry> {
-        let of = self.outbox.values().filter(move |(number, _)| *number == connection);
+        let of = self.outbox.iter().filter(move |((number, ..), _)| *number == connection);
         of.map(|(_, feedback)| feedback)
     }
 
     /// All dead letters, oldest first.
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead_letters.values()
+    }
+
+    /// Everything, one line each, sorted.
+    #[cfg(test)]
+    pub(crate) fn dump(&self) -> Vec<String> {
+        let twins = self.twins.iter().map(|it| format!("twin {it:?}"));
+        let ids = self.ids.iter().map(|it| format!("id {it:?}"));
+        let names = self.names.iter().map(|it| format!("name {it:?}"));
+        let positions = self.positions.iter().map(|it| format!("position {it:?}"));
+        let outbox = self.outbox.iter().map(|it| format!("feedback {it:?}"));
+        let letters = self.dead_letters.values().map(|it| format!("dead letter {it:?}"));
+        let all = twins.chain(ids).chain(names).chain(positions).chain(outbox).chain(letters);
+        let mut all: Vec<_> = all.chain([format!("time {:?}", self.now)]).collect();
+        all.sort_unstable();
+        all
     }
 
     /// How many twins there are.
@@ -232,10 +252,21 @@ fn read_position_key(key: &[u8]) -> Option<(String, i32)> {
     Some((String::from_utf8(topic.to_vec()).ok()?, i32::from_le_bytes(*partition)))
 }
 
+/// What the key of feedback says, in the order in which feedback is kept.
+fn read_feedback_key(connection: u16, key: &[u8]) -> Option<FeedbackKey> {
+    let (model, key) = key.split_first_chunk::<2>()?;
+    let (generation, key) = key.split_first_chunk::<8>()?;
+    let (epoch, key) = key.split_first_chunk::<8>()?;
+    let (index, twin) = key.split_first_chunk::<4>()?;
+    let (generation, epoch) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*epoch));
+    let (index, model) = (u32::from_le_bytes(*index), u16::from_le_bytes(*model));
+    Some((connection, generation, epoch, index, model, twin.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{EpochPart, entries};
+    use crate::store::entries;
 
     fn fold(part: &EpochPart) -> Recovered {
         let mut recovered = Recovered::default();

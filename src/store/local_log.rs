@@ -4,8 +4,8 @@
 //! writes whatever has gathered as one group with one sync, so a slow disk makes larger groups, not
 //! a slower engine.
 //!
-//! Not yet: segments are neither swept nor recycled, so the directory grows without end, and
-//! payloads of dropped dead letters keep their room.
+//! When the log has grown by as much as is alive, the workers write everything again, a piece an
+//! epoch, as entries of ordinary frames. Segments that are older than that sweep go.
 
 mod counters;
 mod dead_letters;
@@ -15,9 +15,11 @@ mod format;
 mod group;
 mod history;
 mod marker;
+mod mistakes;
 mod options;
 mod queue;
 mod replay;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics,
+    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, LockError};
@@ -41,8 +43,10 @@ use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
+use self::mistakes::Mistakes;
 use self::queue::Queue;
-use self::replay::Found;
+use self::replay::{Found, Tail};
+use self::sweep::{Complete, Orders, Sweeps};
 use self::writer::{Writer, mix};
 
 /// A log in one directory on one machine, for one process at a time.
@@ -58,7 +62,9 @@ pub struct LocalLog {
     queue: Arc<Queue>,
     index: Arc<Index>,
     counters: Arc<Counters>,
+    orders: Arc<Orders>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    mistakes: Mistakes,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
@@ -100,7 +106,9 @@ impl LocalLog {
             queue: Arc::default(),
             index: Arc::default(),
             counters: Arc::default(),
+            orders: Arc::default(),
             thread: Mutex::default(),
+            mistakes: Mistakes::default(),
             _lock: lock,
         })
     }
@@ -110,24 +118,45 @@ impl LocalLog {
     }
 
     /// The end of the log, made safe to write behind.
-    fn writer(&self, found: &Found) -> Result<Writer, StoreError> {
+    fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
         let open = tail::secure(&*self.disk, found)?;
-        let (disk, options) = (Arc::clone(&self.disk), &self.options);
-        let index = Arc::clone(&self.index);
-        let letters = DeadLetters::new(disk, index, options.segment_bytes, found.next_dead_letters);
-        Ok(Writer {
+        let options = &self.options;
+        let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
+        let next_file = found.dead_letters.iter().max().map_or(1, |newest| newest + 1);
+        let (disk, index) = (Arc::clone(&self.disk), Arc::clone(&self.index));
+        let letters = DeadLetters::new(disk, index, segment_bytes, next_file, mistakes);
+        letters.remove_unneeded(&found.dead_letters)?;
+        let complete = found.tail.as_ref().map_or(
+            Complete { first_segment: 1, live_bytes: 0 },
+            |Tail { header, .. }| Complete {
+                first_segment: header.first_segment,
+                live_bytes: header.live_bytes,
+            },
+        );
+        let found_bytes = (complete.live_bytes, found.log_bytes);
+        let mut writer = Writer {
             disk: Arc::clone(&self.disk),
             log_id: self.log_id,
             random: options.random,
-            segment_bytes: options.segment_bytes,
+            segment_bytes,
+            mistakes,
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
             letters,
             next_segment: open.as_ref().map_or(1, |open| open.number + 1),
             open,
             history: found.history,
+            synced: found.history,
             group: Group::default(),
-        })
+            swept: Vec::new(),
+            sweeps: Sweeps::new(workers, segment_bytes, found_bytes, mistakes),
+            orders: Arc::clone(&self.orders),
+            oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
+            complete,
+            roll: false,
+        };
+        writer.start(workers)?;
+        Ok(writer)
     }
 }
 
@@ -144,8 +173,7 @@ impl EpochStore for LocalLog {
             self.replay(&mut |_| {})?;
         }
         let found = self.found().take().expect("it was replayed above");
-        let mut writer = self.writer(&found)?;
-        writer.start(workers)?;
+        let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
         self.queue.begin(workers, claimed.base);
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options)
@@ -168,6 +196,10 @@ impl EpochStore for LocalLog {
 
     fn durable(&self, _worker: usize) -> u64 {
         self.queue.durable()
+    }
+
+    fn sweep(&self) -> Option<SweepOrder> {
+        self.orders.get()
     }
 
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -14,25 +14,27 @@ use super::marker::newer;
 pub(super) struct Found {
     /// What its frames say.
     pub(super) history: History,
-    /// The last segment with a frame.
+    /// The last segment.
     pub(super) tail: Option<Tail>,
-    /// Leftovers: files that hold nothing that counts.
+    /// Files that hold nothing that counts and never did.
     pub(super) leftovers: Vec<String>,
-    /// Number of the next file of dead letters.
-    pub(super) next_dead_letters: u32,
+    /// Segments of which nothing is needed any more, oldest first.
+    pub(super) retired: Vec<u64>,
+    /// Files of dead letters.
+    pub(super) dead_letters: Vec<u32>,
+    /// Bytes of groups in the segments that are needed.
+    pub(super) log_bytes: u64,
     /// Bytes of the files.
     pub(super) disk_bytes: u64,
 }
 
-/// The last segment with a frame.
+/// The last segment.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// Its header.
     pub(super) header: SegmentHeader,
-    /// Its last good frame.
-    pub(super) last: LastFrame,
-    /// Whether that is a seal with nothing behind it: everything before is known to be durable.
-    pub(super) sealed: bool,
+    /// Its last good frame, if it has one.
+    pub(super) last: Option<LastFrame>,
 }
 
 /// Name of a segment.
@@ -43,6 +45,11 @@ pub(super) fn segment_name(number: u64) -> String {
 /// Name of a segment that is being copied.
 pub(super) fn copy_name(number: u64) -> String {
     format!("segment-{number:010}.copy")
+}
+
+/// Name of a segment that has no header yet.
+pub(super) fn new_name(number: u64) -> String {
+    format!("segment-{number:010}.new")
 }
 
 fn segment_number(name: &str, suffix: &str) -> Option<u64> {
@@ -62,25 +69,30 @@ pub(super) fn replay(
         names.iter().filter_map(|name| segment_number(name, ".log")).collect();
     numbers.sort_unstable();
     let mut reader = Reader { disk, log_id, index, each, found: Found::new(&names), bytes: vec![] };
-    for (nth, &number) in numbers.iter().enumerate() {
-        let expected = numbers[0] + nth as u64;
-        if number != expected {
+    let Some(&newest) = numbers.last() else { return Ok(reader.found) };
+    let first = reader.first_segment(newest)?;
+    reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+    for expected in first..=newest {
+        if !numbers.contains(&expected) {
             return Err(reader.damage(expected, 0, "the segment is missing".into()));
         }
-        reader.segment(number, nth + 1 == numbers.len())?;
+        reader.segment(expected, expected == first, expected == newest)?;
     }
     Ok(reader.found)
 }
 
 impl Found {
     fn new(names: &[String]) -> Self {
-        let is_copy = |name: &&String| segment_number(name, ".copy").is_some();
-        let newest = names.iter().filter_map(|name| file_number(name)).max();
+        let half_made = |name: &&String| {
+            segment_number(name, ".copy").is_some() || segment_number(name, ".new").is_some()
+        };
         Self {
             history: History::default(),
             tail: None,
-            leftovers: names.iter().filter(is_copy).cloned().collect(),
-            next_dead_letters: newest.map_or(1, |newest| newest + 1),
+            leftovers: names.iter().filter(half_made).cloned().collect(),
+            retired: Vec::new(),
+            dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
+            log_bytes: 0,
             disk_bytes: 0,
         }
     }
@@ -96,13 +108,36 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn segment(&mut self, number: u64, newest: bool) -> Result<(), StoreError> {
+    /// The first segment that is needed, as the newest one says.
+    fn first_segment(&mut self, newest: u64) -> Result<u64, StoreError> {
+        let mut block = vec![0; BLOCK as usize];
+        let file = self.disk.open(&segment_name(newest), Access::Read);
+        file.and_then(|file| {
+            let length = file.length()?.min(BLOCK) as usize;
+            file.read_at(0, &mut block[..length])
+        })
+        .map_err(|cause| self.read_error(newest, cause))?;
+        let first = self.header(newest, &block)?.first_segment;
+        if first > newest {
+            let what = format!("it says that segment {first} is the first that is needed");
+            return Err(self.damage(newest, 0, what));
+        }
+        Ok(first)
+    }
+
+    fn segment(&mut self, number: u64, first: bool, newest: bool) -> Result<(), StoreError> {
         let bytes = self.read(number)?;
-        let Some(header) = self.header(number, newest, &bytes)? else {
-            self.found.leftovers.push(segment_name(number));
-            self.bytes = bytes;
-            return Ok(());
-        };
+        let header = self.header(number, &bytes)?;
+        if first {
+            self.found.history = header.before;
+        }
+        if header.before != self.found.history {
+            let what = format!(
+                "it begins behind frame {}, and the frames before it end with {}",
+                header.before.sequence, self.found.history.sequence
+            );
+            return Err(self.damage(number, 0, what));
+        }
         let mut history = self.found.history;
         let (each, index) = (&mut *self.each, self.index);
         let read = read_segment(&header, &bytes, &mut history, &mut |head, body, at| {
@@ -112,51 +147,32 @@ impl Reader<'_> {
         let (last, ending) = read.map_err(|(at, sequence)| {
             self.damage(number, at, format!("frame {sequence} holds something that is no entry"))
         })?;
-        match ending {
-            Ending::Damaged { at, proof } => {
-                let what = format!(
-                    "frame {} is not what was written, and frame {proof} proves that it was \
-                     durable",
-                    history.sequence + 1
-                );
-                return Err(self.damage(number, at, what));
-            }
-            Ending::Torn { at } if !newest => {
+        if let Ending::Damaged { at, proof } = ending {
+            let what = format!(
+                "frame {} is not what was written, and frame {proof} proves that it was durable",
+                history.sequence + 1
+            );
+            return Err(self.damage(number, at, what));
+        }
+        if let Ending::Torn { at, cut: true } = ending {
+            if !newest {
                 let what = format!("frame {} is not what was written", history.sequence + 1);
                 return Err(self.damage(number, at, what));
             }
-            Ending::Torn { at } => {
-                let (segment, bytes) = (segment_name(number), bytes.len() as u64 - at);
-                tracing::warn!(segment, at, bytes, "dropping a write that was cut off");
-            }
-            Ending::Whole => {}
+            let segment = segment_name(number);
+            tracing::warn!(segment, at, "dropping a write that was cut off");
         }
-        match last {
-            Some(last) => {
-                let sealed = last.head.kind == FrameKind::Seal
-                    && bytes.len() as u64 == block_end(last.end)
-                    && ending == Ending::Whole;
-                self.found.tail = Some(Tail { header, last, sealed });
-            }
-            None if newest => self.found.leftovers.push(segment_name(number)),
-            None => return Err(self.damage(number, BLOCK, "its frames are missing".into())),
-        }
+        self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
+        self.found.tail = Some(Tail { header, last });
         self.bytes = bytes;
         Ok(())
     }
 
-    /// The header of a segment; `None` if the segment was being created and never used.
-    fn header(
-        &self,
-        number: u64,
-        newest: bool,
-        bytes: &[u8],
-    ) -> Result<Option<SegmentHeader>, StoreError> {
+    /// The header of a segment. It is durable before the segment has its name.
+    fn header(&self, number: u64, bytes: &[u8]) -> Result<SegmentHeader, StoreError> {
         let header = match SegmentHeader::decode(bytes) {
             Ok(header) => header,
             Err(HeaderFault::Newer(version)) => return Err(newer(&self.disk.place(), version)),
-            // The header is durable before anything is written behind it.
-            Err(HeaderFault::Damaged) if newest && bytes.len() as u64 <= BLOCK => return Ok(None),
             Err(HeaderFault::Damaged) => {
                 return Err(self.damage(number, 0, "its header is not what was written".into()));
             }
@@ -168,16 +184,7 @@ impl Reader<'_> {
             );
             return Err(self.damage(number, 0, what));
         }
-        let next = self.found.history.sequence + 1;
-        if header.first_sequence != next {
-            let what = format!(
-                "it begins with frame {}, and the frames before it end with {}",
-                header.first_sequence,
-                next - 1
-            );
-            return Err(self.damage(number, 0, what));
-        }
-        Ok(Some(header))
+        Ok(header)
     }
 
     fn read(&mut self, number: u64) -> Result<Vec<u8>, StoreError> {
@@ -189,11 +196,14 @@ impl Reader<'_> {
             file.read_at(0, &mut bytes)?;
             Ok(bytes)
         };
-        let bytes: Vec<u8> = read().map_err(|cause| {
-            open_error(&self.disk.place(), &format!("read \"{name}\" of"), cause)
-        })?;
+        let bytes: Vec<u8> = read().map_err(|cause| self.read_error(number, cause))?;
         self.found.disk_bytes += bytes.len() as u64;
         Ok(bytes)
+    }
+
+    fn read_error(&self, number: u64, cause: std::io::Error) -> StoreError {
+        let doing = format!("read \"{}\" of", segment_name(number));
+        open_error(&self.disk.place(), &doing, cause)
     }
 
     fn damage(&self, segment: u64, at: u64, what: String) -> StoreError {

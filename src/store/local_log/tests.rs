@@ -6,3 +6,5 @@ mod driver;
 mod real;
 mod sim;
 mod steps;
+mod sweeping;
+mod world;

@@ -1,0 +1,98 @@
+//! The log stays bounded, and what the sweeps leave of it is everything (laws D2, D10).
+
+use std::path::Path;
+
+use twinflow::{
+    Engine, StoreChoice,
+    connectors::memory::{Memory, MemoryBroker},
+    prelude::*,
+};
+
+use crate::common::{Act, Doing, PATIENCE, Seen, Step, seen, step, wait_acknowledged};
+
+const TWINS: u64 = 150;
+/// Messages of a round: each twin that is not silent gets two.
+const ROUND: u64 = 2 * TWINS;
+const SEGMENT: u64 = 1 << 20;
+
+/// An engine whose twins have states of about 5.4 kB.
+fn start(dir: &Path, workers: usize, memory: Memory) -> (Engine, MemoryBroker) {
+    let broker = memory.broker();
+    let large = Doing(|cx: &mut ProcessingContext<'_>, twin: &mut Seen, steps: &[Step]| {
+        let mut outcome = Outcome::Update;
+        for Step { n, act } in steps {
+            twin.initialized += 1;
+            twin.numbers = vec![u64::from(u32::MAX) + n; 600];
+            match act {
+                Act::Reply => cx.send_to_data_source(n)?,
+                Act::Remove => outcome = Outcome::Remove,
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    });
+    let store = StoreChoice::Log { dir: dir.to_owned(), segment_bytes: Some(SEGMENT) };
+    let builder = Engine::builder().workers(workers).store(store).model("seen", large);
+    (builder.connection("plant", memory).start().unwrap(), broker)
+}
+
+/// Bytes of all files, and the number of the oldest segment.
+fn disk(dir: &Path) -> (u64, u64) {
+    let (mut bytes, mut oldest) = (0, u64::MAX);
+    for file in std::fs::read_dir(dir).unwrap() {
+        let file = file.unwrap();
+        // A file may go while it is looked at.
+        bytes += file.metadata().map_or(0, |it| it.len());
+        let name = file.file_name().into_string().unwrap();
+        let number = name.strip_prefix("segment-").and_then(|it| it.strip_suffix(".log"));
+        oldest = oldest.min(number.map_or(u64::MAX, |number| number.parse().unwrap()));
+    }
+    (bytes, oldest)
+}
+
+#[test]
+fn law_d10_the_log_stays_bounded_and_law_d2_nothing_is_lost_with_what_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Memory::replayable(3);
+    let broker = memory.broker();
+    broker.confirm_feedback(false);
+    // All of this is said once, and only sweeps say it again.
+    broker.send("seen", "silent", step(7, Act::Count));
+    broker.send("seen", "asks", step(8, Act::Reply));
+    broker.send("seen", "gone", step(9, Act::Count));
+    broker.send("seen", "gone", step(10, Act::Remove));
+    broker.send("seen", "broken", b"no json");
+    let (mut sent, mut most, mut memory) = (5, 0, memory);
+    for (round, workers) in [1, 3].into_iter().enumerate() {
+        let (engine, broker) = start(dir.path(), workers, memory);
+        for _ in 0..12 {
+            for n in 0..ROUND {
+                broker.send("seen", &format!("twin-{}", n % TWINS), step(sent + n, Act::Count));
+            }
+            sent += ROUND;
+            wait_acknowledged(&broker, sent);
+            most = most.max(disk(dir.path()).0);
+        }
+        assert_eq!(seen(&engine, "silent").unwrap().initialized, 1, "round {round}");
+        assert_eq!(seen(&engine, "gone"), None, "round {round}");
+        let twin = seen(&engine, "twin-5").unwrap();
+        let calls = 24 * (round as u64 + 1);
+        assert_eq!(twin.initialized, calls, "positions are known: nothing comes twice");
+        assert_eq!(engine.handle().dead_letters().len(), 1);
+        assert_eq!(engine.handle().dead_letter_payload(1).unwrap().unwrap(), b"no json");
+        let asked = broker.wait(PATIENCE, |broker| !broker.feedback().is_empty());
+        assert!(asked, "round {round}: feedback that nobody confirmed comes again");
+        // Every second round ends without a word.
+        if round % 2 == 0 {
+            drop(engine.stop().unwrap())
+        } else {
+            drop(engine)
+        }
+        memory = Memory::from(&broker);
+    }
+    let (_, oldest) = disk(dir.path());
+    let live = TWINS * 5450;
+    println!("{most} bytes at most with {live} alive, oldest segment {oldest}");
+    assert!(oldest > 10, "segment {oldest} is still there");
+    assert!(most < 3 * live + 8 * SEGMENT, "{most} bytes on disk with {live} alive");
+}
