@@ -324,9 +324,15 @@ pub trait EpochStore: Send + Sync + 'static {
         None
     }
 
-    /// Whether there is so little room left that nothing new may be taken in.
+    /// Whether there is so little room left that nothing new may be taken in. Asked for often.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// Looks how much room there is and says what [`Self::is_full`] says from now on; called a few
+    /// times a second, since nothing that is written may come to notice it.
+    fn check_room(&self) -> bool {
+        self.is_full()
     }
 
     /// Payload of a dead letter that is durable.

@@ -185,6 +185,10 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.inner.is_full()
     }
 
+    fn check_room(&self) -> bool {
+        self.inner.check_room()
+    }
+
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.dead_letter_payload(number)
     }

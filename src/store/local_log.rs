@@ -19,6 +19,8 @@ mod mistakes;
 mod options;
 mod queue;
 mod replay;
+mod room;
+mod spares;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use twinflow_operators::store::{
     Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
 };
 
-pub use self::disk::{Access, Disk, DiskFile, LockError};
+pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
 pub use self::options::LogOptions;
 
 use self::counters::Counters;
@@ -46,6 +48,8 @@ use self::group::Group;
 use self::mistakes::Mistakes;
 use self::queue::Queue;
 use self::replay::{Found, Tail};
+use self::room::Room;
+use self::spares::Spares;
 use self::sweep::{Complete, Orders, Sweeps};
 use self::writer::{Writer, mix};
 
@@ -63,7 +67,12 @@ pub struct LocalLog {
     index: Arc<Index>,
     counters: Arc<Counters>,
     orders: Arc<Orders>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    spares: Arc<Spares>,
+    room: Arc<Room>,
+    /// The log thread, and the helper that makes spares.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether there is a helper; without one all that is done is done on the log thread.
+    helps: bool,
     mistakes: Mistakes,
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -88,7 +97,9 @@ impl LocalLog {
                 ),
             });
         }
-        Self::open_on(Arc::new(disk::Directory::new(directory)), options)
+        let mut log = Self::open_on(Arc::new(disk::Directory::new(directory)), options)?;
+        log.helps = true;
+        Ok(log)
     }
 
     /// Opens the log on a disk of the caller's, with segments of any length: for fault tests.
@@ -98,7 +109,13 @@ impl LocalLog {
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Self, StoreError> {
         let (lock, log_id) = marker::take(&*disk, mix(options.random))?;
+        let orders: Arc<Orders> = Arc::default();
         Ok(Self {
+            room: Arc::new(Room::new(
+                Arc::clone(&disk),
+                Arc::clone(&orders),
+                options.segment_bytes,
+            )),
             disk,
             options,
             log_id,
@@ -106,8 +123,10 @@ impl LocalLog {
             queue: Arc::default(),
             index: Arc::default(),
             counters: Arc::default(),
-            orders: Arc::default(),
-            thread: Mutex::default(),
+            orders,
+            spares: Arc::default(),
+            threads: Mutex::default(),
+            helps: false,
             mistakes: Mistakes::default(),
             _lock: lock,
         })
@@ -115,6 +134,13 @@ impl LocalLog {
 
     fn found(&self) -> MutexGuard<'_, Option<Found>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of all files; what cannot be looked at is not counted.
+    fn disk_bytes(&self) -> u64 {
+        let names = self.disk.list().unwrap_or_default();
+        let length = |name: &String| self.disk.open(name, Access::Read)?.length();
+        names.iter().filter_map(|name| length(name).ok()).sum()
     }
 
     /// The end of the log, made safe to write behind.
@@ -133,6 +159,7 @@ impl LocalLog {
                 live_bytes: header.live_bytes,
             },
         );
+        self.spares.begin(&found.spares);
         let found_bytes = (complete.live_bytes, found.log_bytes);
         let mut writer = Writer {
             disk: Arc::clone(&self.disk),
@@ -154,6 +181,8 @@ impl LocalLog {
             oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
             complete,
             roll: false,
+            spares: Arc::clone(&self.spares),
+            room: Arc::clone(&self.room),
         };
         writer.start(workers)?;
         Ok(writer)
@@ -163,7 +192,6 @@ impl LocalLog {
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
         let found = replay::replay(&*self.disk, self.log_id, &self.index, each)?;
-        self.counters.found(found.disk_bytes);
         *self.found() = Some(found);
         Ok(())
     }
@@ -176,9 +204,16 @@ impl EpochStore for LocalLog {
         let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
         self.queue.begin(workers, claimed.base);
-        let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options)
-            .map_err(|cause| disk_error("start the log thread", cause))?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let failed = |cause| disk_error("start the log thread", cause);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
+        threads.push(thread.map_err(failed)?);
+        if self.helps {
+            let (spares, disk) = (Arc::clone(&self.spares), Arc::clone(&self.disk));
+            let helper = spares.spawn(disk, self.options.segment_bytes);
+            threads.push(helper.map_err(failed)?);
+        }
+        drop(threads);
         Ok(claimed)
     }
 
@@ -202,6 +237,14 @@ impl EpochStore for LocalLog {
         self.orders.get()
     }
 
+    fn is_full(&self) -> bool {
+        self.room.is_full()
+    }
+
+    fn check_room(&self) -> bool {
+        self.room.look()
+    }
+
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.index.payload(&*self.disk, number)
     }
@@ -215,16 +258,18 @@ impl EpochStore for LocalLog {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        self.counters.read()
+        StoreStatistics { disk_bytes: self.disk_bytes(), ..self.counters.read() }
     }
 }
 
 impl Drop for LocalLog {
     fn drop(&mut self) {
         self.queue.stop();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // A thread that panicked has said so, and the hook of law F1 ends the process.
-        drop(thread.map(JoinHandle::join));
+        self.spares.stop();
+        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // One that panicked has said so, and the hook of law F1 ends the process.
+            let _panicked = thread.join().is_err();
+        }
     }
 }
 

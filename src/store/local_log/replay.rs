@@ -8,6 +8,7 @@ use super::error::open_error;
 use super::format::{BLOCK, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end};
 use super::history::{Ending, History, LastFrame, read_segment};
 use super::marker::newer;
+use super::spares::{SPARE_NEW, spare_number};
 
 /// Where the log ends, and what must be done before it may go on.
 #[derive(Debug)]
@@ -20,12 +21,12 @@ pub(super) struct Found {
     pub(super) leftovers: Vec<String>,
     /// Segments of which nothing is needed any more, oldest first.
     pub(super) retired: Vec<u64>,
+    /// Spare files.
+    pub(super) spares: Vec<u64>,
     /// Files of dead letters.
     pub(super) dead_letters: Vec<u32>,
     /// Bytes of groups in the segments that are needed.
     pub(super) log_bytes: u64,
-    /// Bytes of the files.
-    pub(super) disk_bytes: u64,
 }
 
 /// The last segment.
@@ -84,16 +85,18 @@ pub(super) fn replay(
 impl Found {
     fn new(names: &[String]) -> Self {
         let half_made = |name: &&String| {
-            segment_number(name, ".copy").is_some() || segment_number(name, ".new").is_some()
+            segment_number(name, ".copy").is_some()
+                || segment_number(name, ".new").is_some()
+                || *name == SPARE_NEW
         };
         Self {
             history: History::default(),
             tail: None,
             leftovers: names.iter().filter(half_made).cloned().collect(),
             retired: Vec::new(),
+            spares: names.iter().filter_map(|name| spare_number(name)).collect(),
             dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
             log_bytes: 0,
-            disk_bytes: 0,
         }
     }
 }
@@ -197,7 +200,6 @@ impl Reader<'_> {
             Ok(bytes)
         };
         let bytes: Vec<u8> = read().map_err(|cause| self.read_error(number, cause))?;
-        self.found.disk_bytes += bytes.len() as u64;
         Ok(bytes)
     }
 

@@ -14,6 +14,9 @@ const SEGMENTS_MIN: u64 = 4;
 /// Bytes that a worker rewrites at least in an epoch that takes part in a sweep.
 const BYTES_MIN: usize = 8 << 10;
 
+/// The same when nothing else can go on before the sweep is done.
+const BYTES_MIN_URGENT: usize = 1 << 20;
+
 /// The sweeps of one generation, on the log thread.
 #[derive(Debug)]
 pub(super) struct Sweeps {
@@ -73,6 +76,27 @@ impl Sweeps {
     pub(super) fn is_due(&self) -> bool {
         let least = self.live_bytes.max(SEGMENTS_MIN * self.segment_bytes);
         self.active.is_none() && self.changed_bytes > least
+    }
+
+    /// Whether a sweep would give room back, if there is too little.
+    pub(super) fn is_worth_it(&self) -> bool {
+        let least = (self.live_bytes / 4).max(2 * self.segment_bytes);
+        self.active.is_none() && self.changed_bytes > least
+    }
+
+    /// Bytes that the sweep that is under way has probably left to write.
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.active.as_ref().map_or(0, |it| self.live_bytes.saturating_sub(it.swept_bytes))
+    }
+
+    /// Segments that the log comes to before the next sweep is complete: what may change before
+    /// it, what the last one wrote and this one writes, with the changes meanwhile, and the two
+    /// ends.
+    pub(super) fn segments_most(&self) -> u64 {
+        let swept = self.active.as_ref().map_or(0, |active| active.swept_bytes);
+        let live = self.live_bytes.max(swept);
+        let most = live.max(SEGMENTS_MIN * self.segment_bytes) + 2 * live + live / 2;
+        most.div_ceil(self.segment_bytes) + 2
     }
 
     /// Begins a sweep. Everything up to `epoch` is durable in `segment` and earlier ones.
@@ -137,6 +161,15 @@ impl Orders {
         self.number.store(order.map_or(0, |order| order.number), Ordering::Release);
     }
 
+    /// Says whether nothing else can go on before the sweep is done.
+    pub(super) fn set_urgent(&self, urgent: bool) {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(order) = order.as_mut() {
+            order.urgent = urgent;
+            order.bytes_min = if urgent { BYTES_MIN_URGENT } else { BYTES_MIN };
+        }
+    }
+
     /// What is wanted now; one load while nothing is.
     pub(super) fn get(&self) -> Option<SweepOrder> {
         if self.number.load(Ordering::Acquire) == 0 {
@@ -184,7 +217,9 @@ mod tests {
         assert_eq!(orders.get(), None);
         let order = Sweeps::new(1, 1, (0, 0), Mistakes::default()).begin(1, 1);
         orders.set(Some(order));
-        assert_eq!(orders.get(), Some(order));
+        orders.set_urgent(true);
+        let urgent = SweepOrder { urgent: true, bytes_min: BYTES_MIN_URGENT, ..order };
+        assert_eq!(orders.get(), Some(urgent));
         orders.set(None);
         assert_eq!(orders.get(), None);
     }

@@ -18,6 +18,8 @@ use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
 use super::queue::Parts;
 use super::replay::{new_name, segment_name};
+use super::room::Room;
+use super::spares::{Spares, spare_name};
 use super::sweep::{Complete, Orders, Sweeps};
 use super::tail::Open;
 
@@ -50,6 +52,8 @@ pub(super) struct Writer {
     pub(super) roll: bool,
     /// The oldest segment that is there.
     pub(super) oldest: u64,
+    pub(super) spares: Arc<Spares>,
+    pub(super) room: Arc<Room>,
 }
 
 impl Writer {
@@ -146,26 +150,53 @@ impl Writer {
             self.roll = true;
             self.orders.set(None);
         }
-        if self.sweeps.is_due()
+        self.room.note(self.spares.count() * self.segment_bytes, self.sweeps.left_bytes());
+        let full = self.room.look();
+        if (self.sweeps.is_due() || (full && self.sweeps.is_worth_it()))
             && let Some(open) = &self.open
         {
             let order = self.sweeps.begin(open.number, self.synced.epoch);
             tracing::debug!(?order, segment = open.number, "a sweep begins");
             self.orders.set(Some(order));
+            self.orders.set_urgent(full);
+        }
+        let soon = self.open.as_ref().is_some_and(|open| open.at > self.segment_bytes / 2);
+        if soon && !full && self.segments() < self.sweeps.segments_most() {
+            self.spares.want();
         }
     }
 
-    /// Removes segments that are not needed. What says so is durable: the header of the segment
-    /// that is written, with a group in it.
+    /// Segments that are not needed become spares, as many as the log will need. What says so is
+    /// durable: the header of the segment that is written, with a group in it.
+    ///
+    /// The new name need not be durable: under its old one the file is no part of the log either.
     fn retire(&mut self) -> Result<(), StoreError> {
         let says = !self.roll || self.mistakes.has(Mistake::RetireBeforeHeader);
         let early = self.mistakes.has(Mistake::SweepBeforeSync);
         while self.oldest < self.complete.first_segment && (says || early) {
             let name = segment_name(self.oldest);
-            let removed = self.disk.remove(&name);
-            removed.map_err(|cause| disk_error(format!("remove \"{name}\""), cause))?;
+            let few = self.segments() <= self.sweeps.segments_most();
+            let gone = self.give_back(&name, few);
+            gone.map_err(|cause| disk_error(format!("give back \"{name}\""), cause))?;
             self.oldest += 1;
         }
+        Ok(())
+    }
+
+    /// Segments and spares that there are.
+    fn segments(&self) -> u64 {
+        self.next_segment - self.oldest + self.spares.count()
+    }
+
+    /// A segment becomes a spare if it is wanted as one and as long as a segment.
+    fn give_back(&self, name: &str, wanted: bool) -> io::Result<()> {
+        let whole = self.disk.open(name, Access::Read)?.length()? >= self.segment_bytes;
+        if !whole || !wanted {
+            return self.disk.remove(name);
+        }
+        let number = self.spares.number();
+        self.disk.rename(name, &spare_name(number))?;
+        self.spares.put(number);
         Ok(())
     }
 
@@ -209,8 +240,13 @@ impl Writer {
 
     /// A segment has its name only once its header is durable.
     fn create(&self, header: &SegmentHeader) -> io::Result<Box<dyn DiskFile>> {
-        let new = new_name(header.number);
-        let file = self.disk.open(&new, Access::Create)?;
+        let (new, file) = match self.spares.take().map(spare_name) {
+            Some(spare) => (spare.clone(), self.disk.open(&spare, Access::Write)?),
+            None => {
+                let new = new_name(header.number);
+                (new.clone(), self.disk.open(&new, Access::Create)?)
+            }
+        };
         file.write_at(0, &header.encode())?;
         file.sync()?;
         self.disk.rename(&new, &segment_name(header.number))?;

@@ -29,7 +29,7 @@ struct Oracle {
 struct Happened {
     cuts: u64,
     sweeps: u64,
-    segments_most: usize,
+    recycled: usize,
 }
 
 impl Oracle {
@@ -111,7 +111,8 @@ fn live(
         (0..count).for_each(|worker| driver.log.closed(worker, epoch));
         let done = driver.wait(epoch);
         happened.sweeps += u64::from(wanted && driver.log.sweep().is_none());
-        happened.segments_most = happened.segments_most.max(disk.segments().len());
+        let steps = disk.take_log();
+        happened.recycled += steps.iter().filter(|it| it.starts_with("write spare")).count();
         let durable = driver.log.durable(0);
         oracle.must = oracle.epochs.iter().filter(|(epoch, _)| *epoch < durable).count();
         if !done || (random.below(6) == 0 && driver.log.seal().is_err()) {
@@ -185,10 +186,11 @@ fn law_d2_what_was_durable_survives_every_sweep_and_what_was_removed_stays_away(
         let happened = campaign(seed, None).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         all.cuts += happened.cuts;
         all.sweeps += happened.sweeps;
-        all.segments_most = all.segments_most.max(happened.segments_most);
+        all.recycled += happened.recycled;
     }
     println!("{all:?}");
     assert!(all.sweeps > seeds(200) && all.cuts > seeds(200), "{all:?}");
+    assert!(all.recycled as u64 > 2 * seeds(200), "{all:?}");
 }
 
 /// Seeds until a planted mistake is seen, at most this many.
@@ -209,4 +211,110 @@ fn every_planted_mistake_of_sweeps_is_caught() {
     ] {
         println!("{}", caught(mistake));
     }
+}
+
+/// Longer, so that headers do not count.
+const QUIET_SEGMENT: u64 = 64 << 10;
+
+/// Writes what changes twins, and what the sweep asks for, without anything that could fail.
+struct Quiet {
+    driver: Driver,
+    worker: Worker,
+    random: Random,
+    next: u64,
+    epoch: u64,
+}
+
+impl Quiet {
+    fn new(disk: &SimDisk) -> Self {
+        let driver = Driver::open_as(Arc::new(disk.clone()), 3, QUIET_SEGMENT, None).unwrap();
+        let seen = driver.replay().unwrap();
+        let mut live = Fold::new();
+        seen.iter().for_each(|entry| fold(&mut live, entry));
+        let claimed = driver.log.claim(1).unwrap();
+        let mut worker = Worker::new(0, 1, &live);
+        worker.pace = Some(2);
+        Self { driver, worker, random: Random(1), next: 1, epoch: claimed.base + 1 }
+    }
+
+    /// One epoch: changes unless nothing is taken in, and a piece of the sweep.
+    fn epoch(&mut self) {
+        if !self.driver.log.check_room() {
+            self.next += 1;
+            let twin = (EntryKind::State, vec![self.next as u8 % 8], vec![1; 3000]);
+            fold(&mut self.worker.live, &twin);
+            self.driver.append(0, self.epoch, &[twin]);
+        }
+        if let Some(order) = self.driver.log.sweep() {
+            let part = self.worker.sweep(order, &mut self.random);
+            self.driver.log.append(0, self.epoch, part);
+        }
+        self.epoch += 1;
+        self.driver.log.closed(0, self.epoch);
+        assert!(self.driver.wait(self.epoch), "{:?}", self.driver.failures);
+    }
+}
+
+#[test]
+fn law_d10_segments_are_used_again_and_the_directory_stays_bounded() {
+    let disk = SimDisk::default();
+    let mut quiet = Quiet::new(&disk);
+    let (mut most, mut written) = (0, 0);
+    for _ in 0..600 {
+        quiet.epoch();
+        most = most.max(quiet.driver.log.statistics().disk_bytes);
+        written += disk.take_log().iter().filter(|it| it.starts_with("write ")).count();
+    }
+    let live = 8 * 3000;
+    println!("{most} bytes at most with {live} alive and {written} groups written");
+    assert!(written > 500 && most < 3 * live + 8 * QUIET_SEGMENT, "{most} bytes");
+    let made = disk.inodes();
+    assert!(made < 30, "{made} files were ever made");
+    drop(quiet.driver);
+    let mut seen = Fold::new();
+    let driver = Driver::open_as(Arc::new(disk), 4, QUIET_SEGMENT, None).unwrap();
+    driver.replay().unwrap().iter().for_each(|entry| fold(&mut seen, entry));
+    assert_eq!(seen, quiet.worker.live);
+}
+
+#[test]
+fn law_d10_intake_stops_before_the_disk_is_full_and_goes_on_after_the_sweep() {
+    let disk = SimDisk::default();
+    let mut quiet = Quiet::new(&disk);
+    (0..20).for_each(|_| quiet.epoch());
+    let used = quiet.driver.log.statistics().disk_bytes;
+    disk.resize(used + 4 * QUIET_SEGMENT);
+    let (mut stopped, mut resumed, mut before) = (0, 0, false);
+    for _ in 0..400 {
+        quiet.epoch();
+        let full = quiet.driver.log.is_full();
+        stopped += u64::from(full);
+        resumed += u64::from(before && !full);
+        before = full;
+        if full && let Some(order) = quiet.driver.log.sweep() {
+            assert!(order.urgent);
+        }
+        // As after 100 ms: the frame that makes the end of a sweep count.
+        quiet.driver.log.seal().unwrap();
+    }
+    println!("stopped for {stopped} of 400 epochs, went on {resumed} times");
+    assert!(stopped < 200 && resumed > 3, "stopped for {stopped} epochs, resumed {resumed} times");
+    disk.resize(used / 4);
+    assert!(quiet.driver.log.check_room(), "less than there is");
+    disk.resize(0);
+    assert!(!quiet.driver.log.check_room());
+}
+
+#[test]
+fn a_write_that_does_not_fit_ends_the_log_and_nothing_of_it_is_durable() {
+    let disk = SimDisk::default();
+    let mut quiet = Quiet::new(&disk);
+    quiet.epoch();
+    disk.resize(1);
+    let twin = (EntryKind::State, vec![1], vec![1; 30_000]);
+    quiet.driver.append(0, quiet.epoch, &[twin]);
+    quiet.driver.log.closed(0, quiet.epoch + 1);
+    assert!(!quiet.driver.wait(quiet.epoch + 1));
+    let failures = quiet.driver.into_failures();
+    assert!(matches!(&failures[..], [StoreError::Full { .. }]), "{failures:?}");
 }

@@ -50,6 +50,8 @@ pub(super) struct Worker {
     done: [bool; 2],
     /// Dead letters that were dropped; the engine forgets them only when that is committed.
     dropped: Vec<Vec<u8>>,
+    /// Entries of each half that an epoch rewrites; none: now many, now few.
+    pub(super) pace: Option<u64>,
 }
 
 impl Worker {
@@ -125,7 +127,8 @@ impl Worker {
         for half in 0..2 {
             // Now the one, now the other goes on when all others are done.
             let slow = (half + self.index + order.number as usize).is_multiple_of(2);
-            for _ in 0..random.below(if slow { 2 } else { 10 }) {
+            let many = random.below(if slow { 2 } else { 10 });
+            for _ in 0..self.pace.unwrap_or(many) {
                 if !self.done[half] {
                     self.piece(half, &mut part);
                 }
