@@ -8,13 +8,13 @@ use std::{
 use twinflow_connectors::{
     link::{OutboxEntry, Position},
     message::Timestamp,
-    route::{bucket, owner, twin_hash},
+    route::{LEDGER_BUCKET, bucket, owner, twin_hash},
 };
 
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
-    process::{ids::twin_of_key, model_worker::ModelWorker},
-    store::{Entry, EntryKind, EpochPart},
+    process::{ids::twin_of_key, model_worker::ModelWorker, scope::put_feedback},
+    store::{Entry, EntryKind, EpochPart, entries, first_entry_len},
 };
 
 /// One recovered twin.
@@ -37,6 +37,8 @@ pub struct Recovered {
     outbox: BTreeMap<FeedbackKey, OutboxEntry>,
     dead_letters: BTreeMap<u64, DeadLetter>,
     damage: Option<String>,
+    /// Entries of models and connections that the configuration lacks, as they were stored.
+    kept: EpochPart,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
     failed: Mutex<Option<String>>,
@@ -45,6 +47,14 @@ pub struct Recovered {
 /// Connection, generation, epoch, index, model and twin: unconfirmed feedback in the order in which
 /// it was sent, however often a sweep has written it since.
 type FeedbackKey = (u16, u64, u64, u32, u16, Box<[u8]>);
+
+/// An entry that is carried for a later configuration.
+pub(crate) struct Kept<'a> {
+    /// Its bytes, if the worker that asks carries it.
+    pub(crate) own: Option<&'a [u8]>,
+    /// Where the next one is.
+    pub(crate) next: usize,
+}
 
 /// Loads one thing into the model that it belongs to.
 type Load<'a> = dyn FnMut(&mut dyn ModelWorker) -> Result<(), String> + 'a;
@@ -152,6 +162,49 @@ impl Recovered {
         }
         let name = |key| self.names.get(key).cloned().unwrap_or_else(|| "(no name)".into());
         counts.iter().map(|(key, count)| (key.0, name(key), *count)).collect()
+    }
+
+    /// Carries what `known` does not have through every sweep, as opaque bytes (law D8).
+    pub fn keep_unknown(&mut self, known: &HashSet<(u16, u16)>) {
+        let mut kept = EpochPart::default();
+        for ((model, id), twin) in &self.twins {
+            if !known.contains(&(MODELS, *model)) {
+                let bucket = bucket(twin_hash(id.as_bytes()));
+                kept.put(EntryKind::State, bucket, *model, id.as_bytes(), &twin.state);
+                if let Some(route) = &twin.route {
+                    kept.put(EntryKind::Route, bucket, *model, id.as_bytes(), route);
+                }
+            }
+        }
+        for ((model, key), value) in &self.ids {
+            if !known.contains(&(MODELS, *model)) {
+                let bucket = bucket(twin_hash(twin_of_key(key).unwrap_or_default()));
+                kept.put(EntryKind::MessageId, bucket, *model, key, value);
+            }
+        }
+        for ((connection, topic, partition), next) in &self.positions {
+            if !known.contains(&(CONNECTIONS, *connection)) {
+                let key = position_key(topic, *partition);
+                kept.put_ledger(EntryKind::Position, *connection, &key, &next.to_le_bytes());
+            }
+        }
+        for ((connection, ..), entry) in &self.outbox {
+            if !known.contains(&(CONNECTIONS, *connection)) {
+                put_feedback(&mut kept, *connection, entry);
+            }
+        }
+        self.kept = kept;
+    }
+
+    /// The kept entry at this place that a worker carries, and the place behind it; what belongs to
+    /// no twin is carried by the first.
+    pub(crate) fn kept_at(&self, at: usize, worker: usize, workers: usize) -> Option<Kept<'_>> {
+        let bytes = self.kept.bytes().get(at..)?;
+        let length = first_entry_len(bytes)?;
+        let entry = entries(bytes).next()??;
+        let carrier = if entry.bucket == LEDGER_BUCKET { 0 } else { owner(entry.bucket, workers) };
+        let own = (carrier == worker).then(|| &bytes[..length]);
+        Some(Kept { own, next: at + length })
     }
 
     /// Stored positions of a connection (law D3).
@@ -266,7 +319,6 @@ fn read_feedback_key(connection: u16, key: &[u8]) -> Option<FeedbackKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::entries;
 
     fn fold(part: &EpochPart) -> Recovered {
         let mut recovered = Recovered::default();
@@ -308,6 +360,32 @@ mod tests {
             (recovered.number(MODELS, "pumps"), recovered.free_number(MODELS)),
             (Some(4), 5)
         );
+    }
+
+    #[test]
+    fn law_d8_what_is_kept_for_later_is_carried_once_and_unchanged() {
+        let mut part = EpochPart::default();
+        for number in 0..100 {
+            let id = format!("pump-{number}");
+            let bucket = bucket(twin_hash(id.as_bytes()));
+            part.put(EntryKind::State, bucket, 4, id.as_bytes(), b"opaque");
+            part.put(EntryKind::Route, bucket, 4, id.as_bytes(), &[7, 0]);
+        }
+        part.put_ledger(EntryKind::Position, 9, &position_key("t", 1), &5u64.to_le_bytes());
+        part.put(EntryKind::State, 1, 5, b"known", b"x");
+        let mut recovered = fold(&part);
+        recovered.keep_unknown(&HashSet::from([(MODELS, 5)]));
+        let mut carried = EpochPart::default();
+        for worker in 0..3 {
+            let mut at = 0;
+            while let Some(kept) = recovered.kept_at(at, worker, 3) {
+                kept.own.iter().for_each(|own| carried.put_bytes(own, 1));
+                at = kept.next;
+            }
+        }
+        assert_eq!(carried.len(), 201);
+        let unknown = [(MODELS, "(no name)".into(), 100), (CONNECTIONS, "(no name)".into(), 1)];
+        assert_eq!(fold(&carried).unknown(&HashSet::new()), unknown);
     }
 
     #[test]

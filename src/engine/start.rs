@@ -117,10 +117,10 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     check_names(&builder)?;
     prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
-    let store = open_store(&builder.store)?;
+    let store = open_store(&builder.store, builder.recover_from)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
     let Recovery { recovered, connections, models, first_part } =
-        recover(&*store, &builder.models, &names)?;
+        recover(&*store, &builder.models, &names, builder.keep_unknown)?;
     let claimed = store.claim(workers)?;
 
     let edge = Edge::new(workers, models, builder.clock.clone());
@@ -251,26 +251,35 @@ fn worker_count(asked: usize) -> usize {
     cores.saturating_sub(1).max(1)
 }
 
-fn open_store(choice: &StoreChoice) -> Result<Arc<dyn EpochStore>> {
+fn open_store(choice: &StoreChoice, recover_from: Option<u64>) -> Result<Arc<dyn EpochStore>> {
     match choice {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
-        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes),
+        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes, recover_from),
     }
 }
 
 #[cfg(feature = "local-log")]
-fn open_log(dir: &Path, segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(
+    dir: &Path,
+    segment_bytes: Option<u64>,
+    recover_from: Option<u64>,
+) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
     let clock = crate::clock::system_clock();
     let options = LogOptions::new(random()?, Arc::new(failure::store_failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    Ok(Arc::new(LocalLog::open(dir, LogOptions { segment_bytes, clock, ..options })?))
+    let options = LogOptions { segment_bytes, clock, recover_from, ..options };
+    Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
 #[cfg(not(feature = "local-log"))]
-fn open_log(dir: &Path, _segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(
+    dir: &Path,
+    _segment_bytes: Option<u64>,
+    _recover_from: Option<u64>,
+) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();
     Err(Error::misconfigured(format!(
         "this build has no local-log to keep \"{dir}\" with; build with the feature local-log, or \

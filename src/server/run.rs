@@ -25,13 +25,22 @@ use crate::{
     operators::models::Models,
 };
 
+/// What a start is asked for beside the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StartOptions {
+    /// Everything behind this epoch is given up, if the log is damaged.
+    pub(super) recover_from: Option<u64>,
+    /// What the file lacks is kept.
+    pub(super) keep_unknown: bool,
+}
+
 /// Runs until a signal; says what was left.
 ///
 /// # Errors
 ///
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
-pub(super) fn run(config: Config) -> Result<Stopped> {
+pub(super) fn run(config: Config, options: StartOptions) -> Result<Stopped> {
     let mounts = Mounts::of(&config.connections, Binding::Now)?;
     let (listener, address) = listen(&config)?;
     for rest in &mounts.all {
@@ -52,7 +61,7 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
         let _entered = runtime.enter();
         crate::signals::listen()?
     };
-    let engine = start(config)?;
+    let engine = start(config, options)?;
     api.started(engine.handle());
     tracing::info!("ready");
     runtime.block_on(stop_asked);
@@ -102,7 +111,7 @@ pub(crate) fn run_id() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn start(config: Config) -> Result<Engine> {
+fn start(config: Config, options: StartOptions) -> Result<Engine> {
     let mut models = Models::new();
     for model in config.models {
         models = model.processor.add_to(models, &model.name, model.settings);
@@ -117,6 +126,8 @@ fn start(config: Config) -> Result<Engine> {
         .workers(config.server.workers.get())
         .wait_ms(u64::try_from(config.server.wait.as_millis()).unwrap_or(u64::MAX))
         .store(store(config.state))
+        .keep_unknown(options.keep_unknown)
+        .recover_from(options.recover_from)
         .start()
 }
 

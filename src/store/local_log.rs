@@ -191,7 +191,8 @@ impl LocalLog {
 
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, each)?;
+        let limit = self.options.recover_from;
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
         *self.found() = Some(found);
         Ok(())
     }

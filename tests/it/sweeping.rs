@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use twinflow::{
-    Engine, StoreChoice,
+    Engine, EngineBuilder, StoreChoice,
     connectors::memory::{Memory, MemoryBroker},
+    error::ErrorKind,
     prelude::*,
 };
 
@@ -18,6 +19,11 @@ const SEGMENT: u64 = 1 << 20;
 /// An engine whose twins have states of about 5.4 kB.
 fn start(dir: &Path, workers: usize, memory: Memory) -> (Engine, MemoryBroker) {
     let broker = memory.broker();
+    let builder = builder(dir, workers, "seen").connection("plant", memory);
+    (builder.start().unwrap(), broker)
+}
+
+fn builder(dir: &Path, workers: usize, model: &str) -> EngineBuilder {
     let large = Doing(|cx: &mut ProcessingContext<'_>, twin: &mut Seen, steps: &[Step]| {
         let mut outcome = Outcome::Update;
         for Step { n, act } in steps {
@@ -32,8 +38,7 @@ fn start(dir: &Path, workers: usize, memory: Memory) -> (Engine, MemoryBroker) {
         Ok(outcome)
     });
     let store = StoreChoice::Log { dir: dir.to_owned(), segment_bytes: Some(SEGMENT) };
-    let builder = Engine::builder().workers(workers).store(store).model("seen", large);
-    (builder.connection("plant", memory).start().unwrap(), broker)
+    Engine::builder().workers(workers).store(store).model(model, large)
 }
 
 /// Bytes of all files, and the number of the oldest segment.
@@ -95,4 +100,40 @@ fn law_d10_the_log_stays_bounded_and_law_d2_nothing_is_lost_with_what_goes() {
     println!("{most} bytes at most with {live} alive, oldest segment {oldest}");
     assert!(oldest > 10, "segment {oldest} is still there");
     assert!(most < 3 * live + 9 * SEGMENT, "{most} bytes on disk with {live} alive");
+}
+
+#[test]
+fn law_d8_what_the_configuration_lacks_is_carried_through_sweeps_when_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, plant) = start(dir.path(), 1, Memory::replayable(1));
+    for n in 0..20 {
+        plant.send("seen", &format!("twin-{n}"), step(n, Act::Count));
+    }
+    wait_acknowledged(&plant, 20);
+    engine.stop().unwrap();
+
+    let refused = builder(dir.path(), 2, "other").start().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StateRefused);
+    assert!(refused.report().contains("--keep-unknown"), "{}", refused.report());
+    let memory = Memory::acknowledged(1000);
+    let other = memory.broker();
+    let without = builder(dir.path(), 2, "other").keep_unknown(true).connection("other", memory);
+    let engine = without.start().unwrap();
+    let mut sent = 0;
+    while disk(dir.path()).1 == 1 {
+        for n in 0..ROUND {
+            other.send("other", &format!("twin-{}", n % TWINS), step(n, Act::Count));
+        }
+        sent += ROUND;
+        wait_acknowledged(&other, sent);
+    }
+    engine.stop().unwrap();
+
+    let both = builder(dir.path(), 1, "seen").connection("plant", Memory::from(&plant));
+    let engine = both.keep_unknown(true).start().unwrap();
+    for n in 0..20 {
+        let twin = seen(&engine, &format!("twin-{n}")).unwrap();
+        assert_eq!(twin.initialized, 1, "its state and its position are known");
+    }
+    engine.stop().unwrap();
 }

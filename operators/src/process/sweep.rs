@@ -57,6 +57,8 @@ pub(super) struct TwinSweep {
 enum Stage {
     #[default]
     Names,
+    /// What is kept for a later configuration, from this place on.
+    Kept(usize),
     /// The model at this place.
     Model(usize),
     /// Dead letters behind this number.
@@ -98,8 +100,9 @@ impl TwinSweep {
                     if shared.setup.index == 0 {
                         shared.setup.recovered.put_names(part);
                     }
-                    Stage::Model(0)
+                    Stage::Kept(0)
                 }
+                Stage::Kept(at) => kept(shared, at, part),
                 Stage::Model(at) => match models.get_mut(at) {
                     Some((_, model)) => {
                         if !model.sweep(&mut self.within, until, part) {
@@ -114,6 +117,18 @@ impl TwinSweep {
                 Stage::Done => return,
             };
         }
+    }
+}
+
+/// One entry of a model or connection that the configuration lacks (law D8).
+fn kept(shared: &WorkerShared, at: usize, part: &mut EpochPart) -> Stage {
+    let setup = &shared.setup;
+    match setup.recovered.kept_at(at, setup.index, setup.edge.workers) {
+        Some(kept) => {
+            kept.own.iter().for_each(|own| part.put_bytes(own, 1));
+            Stage::Kept(kept.next)
+        }
+        None => Stage::Model(0),
     }
 }
 

@@ -5,7 +5,9 @@ use twinflow_operators::store::{Entry, StoreError, entries};
 use super::dead_letters::{Index, file_number, recovered};
 use super::disk::{Access, Disk};
 use super::error::open_error;
-use super::format::{BLOCK, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end};
+use super::format::{
+    BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end,
+};
 use super::history::{Ending, History, LastFrame, read_segment};
 use super::marker::newer;
 use super::spares::{SPARE_NEW, spare_number};
@@ -21,6 +23,8 @@ pub(super) struct Found {
     pub(super) leftovers: Vec<String>,
     /// Segments of which nothing is needed any more, oldest first.
     pub(super) retired: Vec<u64>,
+    /// What is given up, if something is (`--recover-from`).
+    pub(super) cut: Option<Cut>,
     /// Spare files.
     pub(super) spares: Vec<u64>,
     /// Files of dead letters.
@@ -36,6 +40,15 @@ pub(super) struct Tail {
     pub(super) header: SegmentHeader,
     /// Its last good frame, if it has one.
     pub(super) last: Option<LastFrame>,
+}
+
+/// What is given up of a damaged log.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// Segments behind the last one that is kept.
+    pub(super) segments: Vec<u64>,
+    /// Epochs of which there was a frame; those that could not be read are not counted.
+    pub(super) epochs: u64,
 }
 
 /// Name of a segment.
@@ -57,29 +70,27 @@ fn segment_number(name: &str, suffix: &str) -> Option<u64> {
     name.strip_prefix("segment-")?.strip_suffix(suffix)?.parse().ok()
 }
 
-/// Reads everything and gives each entry that counts to `each`.
+/// Reads everything and gives each entry that counts to `each`. Damage is refused, unless
+/// everything behind an epoch may be given up for it.
 pub(super) fn replay(
     disk: &dyn Disk,
     log_id: u64,
     index: &Index,
+    recover_from: Option<u64>,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Found, StoreError> {
-    index.clear();
-    let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
-    let mut numbers: Vec<u64> =
-        names.iter().filter_map(|name| segment_number(name, ".log")).collect();
-    numbers.sort_unstable();
-    let mut reader = Reader { disk, log_id, index, each, found: Found::new(&names), bytes: vec![] };
-    let Some(&newest) = numbers.last() else { return Ok(reader.found) };
-    let first = reader.first_segment(newest)?;
-    reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
-    for expected in first..=newest {
-        if !numbers.contains(&expected) {
-            return Err(reader.damage(expected, 0, "the segment is missing".into()));
+    let Some(limit) = recover_from else { return Reader::all(disk, log_id, index, each) };
+    match Reader::all(disk, log_id, index, &mut |_| {}) {
+        Err(StoreError::Corrupt { at, what, .. }) => {
+            tracing::warn!(at, what, limit, "recovering from a damaged log");
+            Reader::until(limit, disk, log_id, index, each)
         }
-        reader.segment(expected, expected == first, expected == newest)?;
+        Err(other) => Err(other),
+        Ok(_) => {
+            tracing::warn!("the log is whole: nothing is given up, --recover-from is not needed");
+            Reader::all(disk, log_id, index, each)
+        }
     }
-    Ok(reader.found)
 }
 
 impl Found {
@@ -94,6 +105,7 @@ impl Found {
             tail: None,
             leftovers: names.iter().filter(half_made).cloned().collect(),
             retired: Vec::new(),
+            cut: None,
             spares: names.iter().filter_map(|name| spare_number(name)).collect(),
             dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
             log_bytes: 0,
@@ -108,24 +120,187 @@ struct Reader<'a> {
     each: &'a mut dyn FnMut(Entry<'_>),
     found: Found,
     bytes: Vec<u8>,
+    /// Whether a frame of a later epoch was met than those that are wanted.
+    beyond: bool,
 }
 
-impl Reader<'_> {
-    /// The first segment that is needed, as the newest one says.
-    fn first_segment(&mut self, newest: u64) -> Result<u64, StoreError> {
+impl<'a> Reader<'a> {
+    fn new(
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<(Self, Vec<u64>), StoreError> {
+        index.clear();
+        let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|name| segment_number(name, ".log")).collect();
+        numbers.sort_unstable();
+        let reader = Self {
+            disk,
+            log_id,
+            index,
+            each,
+            found: Found::new(&names),
+            bytes: vec![],
+            beyond: false,
+        };
+        Ok((reader, numbers))
+    }
+
+    fn all(
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<Found, StoreError> {
+        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
+        let Some(&newest) = numbers.last() else { return Ok(reader.found) };
+        let first = reader.head(newest)?.first_segment;
+        if first > newest {
+            let what = format!("it says that segment {first} is the first that is needed");
+            return Err(reader.damage(newest, 0, what));
+        }
+        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+        for expected in first..=newest {
+            if !numbers.contains(&expected) {
+                return Err(reader.damage(expected, 0, "the segment is missing".into()));
+            }
+            reader.segment(expected, expected == first, expected == newest)?;
+        }
+        Ok(reader.found)
+    }
+
+    /// Everything up to an epoch, or the damage before it.
+    fn until(
+        limit: u64,
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<Found, StoreError> {
+        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
+        let heads: Vec<SegmentHeader> =
+            numbers.iter().filter_map(|number| reader.head(*number).ok()).collect();
+        let Some(newest) = heads.last().copied() else {
+            return Err(refused("no segment of it can be read"));
+        };
+        let first = newest.first_segment;
+        // What the sweep wrote that made the older segments go is needed in whole.
+        let says_so = heads.iter().find(|head| head.first_segment == first);
+        let needed = says_so.filter(|_| first > 1).map_or(0, |head| head.before.sequence);
+        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+        for number in (first..).take_while(|number| numbers.contains(number)) {
+            if !reader.good_part(number, number == first, limit) {
+                break;
+            }
+        }
+        let kept = reader.found.history;
+        if kept.sequence < needed {
+            return Err(refused(
+                "the damage is in what the last sweep wrote, and the segments before it are gone",
+            ));
+        }
+        if kept.epoch < limit && !reader.beyond {
+            let what = format!("only epoch {} and those before it can be read", kept.epoch);
+            return Err(refused(&what));
+        }
+        let cut = reader.tail_number();
+        let behind: Vec<u64> = numbers.into_iter().filter(|number| Some(*number) > cut).collect();
+        reader.give_up(&heads, cut, behind);
+        if let Some(tail) = &mut reader.found.tail {
+            (tail.header.first_segment, tail.header.live_bytes) = (first, newest.live_bytes);
+        }
+        Ok(reader.found)
+    }
+
+    fn tail_number(&self) -> Option<u64> {
+        self.found.tail.as_ref().map(|tail| tail.header.number)
+    }
+
+    /// Whether a segment begins where the frames before it end. After `--recover-from` it may begin
+    /// at a later generation and epoch.
+    fn follows(&self, header: &SegmentHeader) -> bool {
+        let (before, now) = (header.before, self.found.history);
+        before.sequence == now.sequence
+            && before.generation >= now.generation
+            && before.epoch >= now.epoch
+    }
+
+    /// The good frames of a segment up to an epoch; whether that was all of it.
+    fn good_part(&mut self, number: u64, first: bool, limit: u64) -> bool {
+        let Ok(bytes) = self.read(number) else { return false };
+        let Ok(header) = self.header(number, &bytes) else { return false };
+        if first {
+            self.found.history = header.before;
+        }
+        if !self.follows(&header) || header.before.epoch > limit {
+            return false;
+        }
+        let mut history = header.before;
+        let (each, index) = (&mut *self.each, self.index);
+        let (mut last, mut beyond) = (None, false);
+        let read = read_segment(&header, &bytes, &mut history, &mut |head, body, at| {
+            beyond |= head.epoch > limit;
+            // Looked at before it is given: a frame counts in whole or not at all.
+            if beyond || give(head, body, index, &mut |_| {}).is_none() {
+                return Err(());
+            }
+            give(head, body, index, each).ok_or(())?;
+            last = Some((LastFrame { head: *head, at, end: at + frame_len(body) }, *head));
+            Ok::<(), ()>(())
+        });
+        self.beyond |= beyond;
+        if let Some((_, head)) = &last {
+            let (sequence, generation, epoch) = (head.sequence, head.generation, head.epoch);
+            self.found.history = History { sequence, generation, epoch };
+        }
+        let last = last.map(|(last, _)| last);
+        self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
+        self.found.tail = Some(Tail { header, last });
+        let whole = matches!(read, Ok((_, Ending::Whole | Ending::Torn { cut: false, .. })));
+        self.bytes = bytes;
+        whole
+    }
+
+    /// What is behind the kept frames goes; generation and epoch go on above all of it.
+    fn give_up(&mut self, heads: &[SegmentHeader], cut: Option<u64>, behind: Vec<u64>) {
+        let kept = self.found.history;
+        let mut given_up = Cut { segments: behind, ..Cut::default() };
+        let mut highest = kept;
+        for header in heads.iter().filter(|header| Some(header.number) >= cut) {
+            let Ok(bytes) = self.read(header.number) else { continue };
+            for head in heads_of(header, &bytes) {
+                if head.sequence > kept.sequence {
+                    given_up.epochs += u64::from(head.kind == FrameKind::Epoch);
+                    highest.generation = highest.generation.max(head.generation);
+                    highest.epoch = highest.epoch.max(head.epoch);
+                }
+            }
+            highest.epoch = highest.epoch.max(header.before.epoch);
+            highest.generation = highest.generation.max(header.before.generation);
+        }
+        tracing::warn!(
+            kept_epoch = kept.epoch,
+            epochs = given_up.epochs,
+            highest_epoch = highest.epoch,
+            segments = ?given_up.segments,
+            "giving up what is behind the last epoch that is kept; at least so many epochs"
+        );
+        self.found.history = History { sequence: kept.sequence, ..highest };
+        self.found.cut = Some(given_up);
+    }
+
+    /// The header of a segment, without the rest of it.
+    fn head(&self, number: u64) -> Result<SegmentHeader, StoreError> {
         let mut block = vec![0; BLOCK as usize];
-        let file = self.disk.open(&segment_name(newest), Access::Read);
+        let file = self.disk.open(&segment_name(number), Access::Read);
         file.and_then(|file| {
             let length = file.length()?.min(BLOCK) as usize;
             file.read_at(0, &mut block[..length])
         })
-        .map_err(|cause| self.read_error(newest, cause))?;
-        let first = self.header(newest, &block)?.first_segment;
-        if first > newest {
-            let what = format!("it says that segment {first} is the first that is needed");
-            return Err(self.damage(newest, 0, what));
-        }
-        Ok(first)
+        .map_err(|cause| self.read_error(number, cause))?;
+        self.header(number, &block)
     }
 
     fn segment(&mut self, number: u64, first: bool, newest: bool) -> Result<(), StoreError> {
@@ -134,14 +309,14 @@ impl Reader<'_> {
         if first {
             self.found.history = header.before;
         }
-        if header.before != self.found.history {
+        if !self.follows(&header) {
             let what = format!(
                 "it begins behind frame {}, and the frames before it end with {}",
                 header.before.sequence, self.found.history.sequence
             );
             return Err(self.damage(number, 0, what));
         }
-        let mut history = self.found.history;
+        let mut history = header.before;
         let (each, index) = (&mut *self.each, self.index);
         let read = read_segment(&header, &bytes, &mut history, &mut |head, body, at| {
             give(head, body, index, each).ok_or((at, head.sequence))
@@ -215,6 +390,36 @@ impl Reader<'_> {
             last_good_epoch: self.found.history.epoch,
         }
     }
+}
+
+/// Every frame head that checks: those at the start of a block, and those behind them.
+fn heads_of<'b>(
+    header: &SegmentHeader,
+    bytes: &'b [u8],
+) -> impl Iterator<Item = FrameHead> + use<'b> {
+    let seed = header.seed;
+    let decode = move |at: u64| {
+        let bytes = bytes.get(usize::try_from(at).ok()?..)?;
+        FrameHead::decode(bytes, seed, at).map(|head| (at, head))
+    };
+    let blocks = (BLOCK..bytes.len() as u64).step_by(BLOCK as usize);
+    blocks.flat_map(move |block| {
+        std::iter::successors(decode(block), move |(at, head)| {
+            let next = at + FRAME_HEAD as u64 + u64::from(head.body_len);
+            decode(next).filter(|_| !head.last_in_group && !next.is_multiple_of(BLOCK))
+        })
+        .map(|(_, head)| head)
+    })
+}
+
+fn frame_len(body: &[u8]) -> u64 {
+    (FRAME_HEAD + body.len()) as u64
+}
+
+/// The answer when giving up what was asked for is not enough.
+fn refused(what: &str) -> StoreError {
+    let why = format!("the log cannot be recovered from that epoch: {what}; restore a copy of it");
+    StoreError::Refused { why }
 }
 
 /// Gives the entries of a frame; `None` if the frame holds something else.

@@ -28,15 +28,20 @@ pub(super) fn secure(disk: &dyn Disk, found: &Found) -> Result<Option<Open>, Sto
     }
     // Even with nothing removed: a start before this one may have failed to sync a new name.
     disk.sync_names().map_err(|cause| disk_error("sync the names of the log", cause))?;
-    let Some(Tail { header, last }) = &found.tail else { return Ok(None) };
+    let Some(Tail { header, last }) = &found.tail else {
+        give_up(disk, found)?;
+        return Ok(None);
+    };
     let name = segment_name(header.number);
     let secured = match last {
+        _ if found.cut.is_some() => copy(disk, header, last.as_ref()),
         // Its header was synced before it got its name, and what is before it earlier still.
         None => disk.open(&name, Access::Write),
         Some(last) if last.head.kind == FrameKind::Seal => rewrite_seal(disk, header, last),
-        Some(last) => copy(disk, header, last),
+        Some(last) => copy(disk, header, Some(last)),
     };
     let file = secured.map_err(|cause| disk_error(format!("secure \"{name}\""), cause))?;
+    give_up(disk, found)?;
     Ok(Some(Open {
         file,
         number: header.number,
@@ -67,19 +72,35 @@ fn rewrite_seal(
 fn copy(
     disk: &dyn Disk,
     header: &SegmentHeader,
-    last: &LastFrame,
+    last: Option<&LastFrame>,
 ) -> std::io::Result<Box<dyn DiskFile>> {
     let (name, copy) = (segment_name(header.number), copy_name(header.number));
     let size = |bytes| usize::try_from(bytes).map_err(std::io::Error::other);
-    let mut bytes = vec![0; size(block_end(last.end))?];
-    disk.open(&name, Access::Read)?.read_at(0, &mut bytes[..size(last.end)?])?;
-    let head = FrameHead { last_in_group: true, ..last.head };
-    let at = size(last.at)?;
-    bytes[at..at + FRAME_HEAD].copy_from_slice(&head.encode(header.seed, last.at));
+    let end = last.map_or(BLOCK, |last| last.end);
+    let mut bytes = vec![0; size(block_end(end))?];
+    disk.open(&name, Access::Read)?.read_at(0, &mut bytes[..size(end)?])?;
+    bytes[..BLOCK as usize].copy_from_slice(&header.encode());
+    if let Some(last) = last {
+        let head = FrameHead { last_in_group: true, ..last.head };
+        let at = size(last.at)?;
+        bytes[at..at + FRAME_HEAD].copy_from_slice(&head.encode(header.seed, last.at));
+    }
     let file = disk.open(&copy, Access::Create)?;
     file.write_at(0, &bytes)?;
     file.sync()?;
     disk.rename(&copy, &name)?;
     disk.sync_names()?;
     Ok(file)
+}
+
+/// Removes what is given up, oldest first: while the newest is there it says which segment is the
+/// first that is needed, and the log is still seen to be damaged.
+fn give_up(disk: &dyn Disk, found: &Found) -> Result<(), StoreError> {
+    let Some(cut) = &found.cut else { return Ok(()) };
+    for number in &cut.segments {
+        let name = segment_name(*number);
+        let removed = disk.remove(&name).and_then(|()| disk.sync_names());
+        removed.map_err(|cause| disk_error(format!("remove \"{name}\""), cause))?;
+    }
+    Ok(())
 }

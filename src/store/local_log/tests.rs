@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod driver;
 mod real;
+mod recovering;
 mod sim;
 mod steps;
 mod sweeping;

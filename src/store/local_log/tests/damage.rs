@@ -8,7 +8,7 @@ use super::driver::{Owned, claimed, contents, state};
 use super::sim::{Random, SimDisk};
 
 /// A sealed log over several segments, and what it holds.
-fn sealed() -> (SimDisk, Vec<Owned>) {
+pub(super) fn sealed() -> (SimDisk, Vec<Owned>) {
     let disk = SimDisk::default();
     let mut all = vec![];
     for generation in 0..2 {

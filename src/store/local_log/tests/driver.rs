@@ -34,6 +34,19 @@ impl Driver {
         segment_bytes: u64,
         mistake: Option<Mistake>,
     ) -> Result<Self, StoreError> {
+        Self::open_with(disk, random, (segment_bytes, mistake, None))
+    }
+
+    /// Opens a damaged log and gives up everything behind an epoch.
+    pub(super) fn recovering(disk: Arc<dyn Disk>, epoch: u64) -> Result<Self, StoreError> {
+        Self::open_with(disk, 99, (SEGMENT, None, Some(epoch)))
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        random: u64,
+        (segment_bytes, mistake, recover_from): (u64, Option<Mistake>, Option<u64>),
+    ) -> Result<Self, StoreError> {
         // At most the bells of the epochs that a test leaves open, and one failure.
         let (bell, events) = sync_channel(4096);
         let failure = bell.clone();
@@ -41,7 +54,7 @@ impl Driver {
             random,
             Arc::new(move |error| failure.send(Some(error)).expect("the driver is there")),
         );
-        options.segment_bytes = segment_bytes;
+        (options.segment_bytes, options.recover_from) = (segment_bytes, recover_from);
         options.seal_after = Duration::from_secs(3600);
         let mut log = LocalLog::open_on(disk, options)?;
         log.mistakes.planted = mistake;

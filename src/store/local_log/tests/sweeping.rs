@@ -255,6 +255,15 @@ impl Quiet {
     }
 }
 
+/// A log whose first segments have gone.
+pub(super) fn swept() -> SimDisk {
+    let disk = SimDisk::default();
+    let mut quiet = Quiet::new(&disk);
+    (0..300).for_each(|_| quiet.epoch());
+    quiet.driver.log.seal().unwrap();
+    disk
+}
+
 #[test]
 fn law_d10_segments_are_used_again_and_the_directory_stays_bounded() {
     let disk = SimDisk::default();
