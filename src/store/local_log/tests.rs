@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod driver;
+mod golden;
 mod real;
 mod recovering;
 mod sim;

@@ -40,6 +40,12 @@ pub(super) fn payload_of(number: u64) -> Vec<u8> {
     vec![number as u8 | 1; (number * 37 % 900) as usize]
 }
 
+/// The dead letter with this key, as it was handed over.
+pub(super) fn letter_of(key: &[u8]) -> Owned {
+    let number = number(key);
+    letter(number, &payload_of(number))
+}
+
 /// One worker: what it holds, and how far its sweep is.
 #[derive(Default)]
 pub(super) struct Worker {
