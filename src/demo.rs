@@ -4,10 +4,13 @@
 //! are gas sensors whose twins raise the alarm. Each device numbers its messages, sends them by
 //! HTTP, repeats what was not answered with the same key, and keeps a log. Each twin keeps the
 //! numbers of what it applied. What is said about delivery compares the two: the engine's own
-//! counters have no part in it. With `--kill` the engine is a process that is killed every 5 s.
+//! counters have no part in it. With `--kill` the engine is a process that is killed every 5 s. In
+//! a build with the feature `demo-broker` half of the devices speak MQTT to a broker in this
+//! process.
 //!
 //! Reading order: `models.rs` are the twins, `device.rs` with `turbine.rs` and `sensor.rs` the
-//! devices, `fleet.rs` sends, `check.rs` compares, `engine.rs` and `supervise.rs` run the engine.
+//! devices, `fleet.rs` sends, `mqtt.rs` does it over MQTT, `check.rs` compares, `engine.rs` and
+//! `supervise.rs` run the engine.
 
 mod address;
 mod answer;
@@ -20,6 +23,8 @@ mod fleet;
 mod latency;
 mod metrics;
 pub mod models;
+#[cfg(feature = "demo-broker")]
+mod mqtt;
 mod numbers;
 mod options;
 mod random;
@@ -56,32 +61,49 @@ pub fn run(options: &DemoOptions) -> Result<()> {
     let dir = StateDir::new()?;
     let runtime = runtime()?;
     let listener = address::bind(options.listen)?;
-    let address = address::of(&listener)?;
+    let at = At { address: address::of(&listener)?, broker: broker()? };
     let outcome = if options.kill {
         drop(listener);
-        killed(&runtime, options, address, &dir)
+        killed(&runtime, options, at, &dir)
     } else {
-        let engine = DemoEngine::start(&runtime, listener, dir.path())?;
-        let shown = runtime.block_on(Show::new(options, address).run(None));
+        let engine = DemoEngine::start(&runtime, listener, at.broker, dir.path())?;
+        let shown = runtime.block_on(Show::new(options, at).run(None));
         let stopped = engine.stop(&runtime);
         shown.and_then(|outcome| stopped.map(|_| outcome))
     };
     outcome?.verdict()
 }
 
+/// Where everything is.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    /// The engine.
+    address: SocketAddr,
+    /// The broker of the devices that speak MQTT, if there are any.
+    broker: Option<SocketAddr>,
+}
+
+/// Starts the broker, in a build that has one. It lives in this process, which nobody kills.
+fn broker() -> Result<Option<SocketAddr>> {
+    #[cfg(feature = "demo-broker")]
+    return mqtt::start().map(Some);
+    #[cfg(not(feature = "demo-broker"))]
+    Ok(None)
+}
+
 fn killed(
     runtime: &Runtime,
     options: &DemoOptions,
-    address: SocketAddr,
+    at: At,
     dir: &StateDir,
 ) -> Result<report::Outcome> {
     let program = std::env::current_exe().map_err(|error| {
         Error::new(ErrorKind::Broken, "could not find this program's own file").because(error)
     })?;
-    let mut engine = Supervised::start(program, dir.path().to_owned(), address)?;
+    let mut engine = Supervised::start(program, dir.path().to_owned(), at)?;
     runtime.block_on(async {
         engine.ready().await?;
-        let outcome = Show::new(options, address).run(Some(&mut engine)).await?;
+        let outcome = Show::new(options, at).run(Some(&mut engine)).await?;
         engine.stop().await?;
         Ok(outcome)
     })

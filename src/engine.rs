@@ -7,10 +7,15 @@ mod builder;
 mod failure;
 mod handle;
 mod housekeeping;
+mod notes;
 mod requests;
 mod start;
 mod status;
 mod stop;
+mod store;
+mod supervision;
+mod suspect;
+mod watch;
 
 use std::{fmt, sync::Arc};
 
@@ -18,13 +23,17 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 pub use self::{
-    builder::{EngineBuilder, StoreChoice},
+    builder::EngineBuilder,
     handle::{EngineHandle, RequestError, TwinState},
     status::{EngineStatistics, ModelStatus},
     stop::{Left, Stopped},
+    store::{Commit, StoreChoice},
 };
 
-use self::{requests::EngineLinks, start::Parts};
+#[cfg(feature = "server")]
+pub(crate) use self::supervision::{Report, Supervision};
+
+use self::{requests::EngineLinks, start::Parts, watch::Watch};
 use crate::{
     connections::Connections,
     error::{Error, ErrorKind, Result},
@@ -40,6 +49,8 @@ pub struct Engine {
     handle: EngineHandle,
     runtime: Option<tokio::runtime::Runtime>,
     workers: Option<Workers>,
+    /// Until the workers have ended.
+    _watch: Watch,
 }
 
 impl Engine {

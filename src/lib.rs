@@ -64,8 +64,9 @@
 //! # Features
 //!
 //! `rest` (the REST connector), `local-log` (durable state in a directory), `server` (HTTP API,
-//! configuration file and command line) are on by default; `testing` adds stores that tests hold
-//! and the conformance suite for connectors.
+//! configuration file and command line) are on by default; `mqtt` and `kafka` add these connectors,
+//! `demo-broker` a broker to the demonstration, `testing` stores that tests hold and the
+//! conformance suite for connectors; `full` is what releases are built with.
 
 #![forbid(unsafe_code)]
 
@@ -87,6 +88,8 @@ pub mod demo;
 mod metrics;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod supervisor;
 
 mod clock;
 mod connections;
@@ -94,7 +97,7 @@ mod recovery;
 mod signals;
 
 pub use connections::{Connection, ConnectionSettings, ConnectionState, ConnectionStatus};
-pub use engine::{Engine, EngineBuilder, EngineHandle, StoreChoice};
+pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
 #[cfg(feature = "server")]
 pub use server::Server;

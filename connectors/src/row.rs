@@ -35,8 +35,10 @@ pub enum RowKind {
     Remove = 5,
     /// Reads a twin's state; the answer leaves when its epoch is committed (law R1).
     Read = 6,
+    /// Ends the quarantine of a twin.
+    Release = 11,
     /// Nothing of a twin: the worker that gets it rewrites a piece of what it holds (law D2).
-    Sweep = 7,
+    Sweep = 12,
 }
 
 impl RowKind {
@@ -49,7 +51,8 @@ impl RowKind {
             4 => Self::Create,
             5 => Self::Remove,
             6 => Self::Read,
-            7 => Self::Sweep,
+            11 => Self::Release,
+            12 => Self::Sweep,
             _ => return None,
         })
     }

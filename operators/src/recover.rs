@@ -1,8 +1,10 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
 
+mod newest;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
 };
 
 use twinflow_connectors::{
@@ -11,17 +13,20 @@ use twinflow_connectors::{
     route::{LEDGER_BUCKET, bucket, owner, twin_hash},
 };
 
+use self::newest::{Found, Newest};
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker, scope::put_feedback},
+    quarantine::Quarantined,
     store::{Entry, EntryKind, EpochPart, entries, first_entry_len},
 };
 
-/// One recovered twin.
+/// What twins and their message ids were, as bytes: as large as all states together.
 #[derive(Debug, Default)]
-struct Twin {
-    state: Vec<u8>,
-    route: Option<Vec<u8>>,
+struct Stored {
+    states: Newest,
+    routes: Newest,
+    ids: Newest,
 }
 
 /// Everything that a generation starts from.
@@ -29,13 +34,13 @@ struct Twin {
 pub struct Recovered {
     /// The latest time of any epoch (law P6).
     pub(crate) now: Timestamp,
-    twins: HashMap<(u16, Box<str>), Twin>,
-    ids: HashMap<(u16, Box<[u8]>), Vec<u8>>,
+    stored: RwLock<Stored>,
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
     outbox: BTreeMap<FeedbackKey, OutboxEntry>,
     dead_letters: BTreeMap<u64, DeadLetter>,
+    quarantined: BTreeMap<(u16, String), Quarantined>,
     damage: Option<String>,
     /// Entries of models and connections that the configuration lacks, as they were stored.
     kept: EpochPart,
@@ -75,10 +80,11 @@ impl Recovered {
     fn try_fold(&mut self, entry: Entry<'_>) -> Option<()> {
         let Entry { kind, space, key, value, .. } = entry;
         match kind {
-            EntryKind::State => self.twin(space, key)?.state = value.to_vec(),
-            EntryKind::Route => self.twin(space, key)?.route = Some(value.to_vec()),
+            EntryKind::State => self.stored_mut().states.put(space, key, value),
+            EntryKind::Route => self.stored_mut().routes.put(space, key, value),
             EntryKind::Removal => {
-                self.twins.remove(&(space, std::str::from_utf8(key).ok()?.into()));
+                self.stored_mut().states.remove(space, key);
+                self.stored_mut().routes.remove(space, key);
             }
             EntryKind::Position => {
                 let (topic, partition) = read_position_key(key)?;
@@ -100,9 +106,7 @@ impl Recovered {
             EntryKind::DeadLetterDropped => {
                 self.dead_letters.remove(&u64::from_le_bytes(key.try_into().ok()?));
             }
-            EntryKind::MessageId => {
-                self.ids.insert((space, key.into()), value.to_vec());
-            }
+            EntryKind::MessageId => self.stored_mut().ids.put(space, key, value),
             EntryKind::Time => {
                 let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
                 self.now = self.now.max(time);
@@ -112,13 +116,28 @@ impl Recovered {
                 let name = String::from_utf8(value.to_vec()).ok()?;
                 self.names.insert((space, number), name);
             }
+            EntryKind::Quarantined => {
+                self.quarantine(space, rmp_serde::from_slice(value).ok()?);
+            }
+            EntryKind::Released => {
+                let twin = std::str::from_utf8(key).ok()?;
+                self.quarantined.remove(&(space, twin.to_owned()));
+            }
         }
         Some(())
     }
 
-    fn twin(&mut self, model: u16, key: &[u8]) -> Option<&mut Twin> {
-        let id = std::str::from_utf8(key).ok()?;
-        Some(self.twins.entry((model, id.into())).or_default())
+    fn stored(&self) -> RwLockReadGuard<'_, Stored> {
+        self.stored.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored_mut(&mut self) -> &mut Stored {
+        self.stored.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every worker has loaded its own: gives the memory of stored states back.
+    pub fn forget(&self) {
+        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = Stored::default();
     }
 
     /// What could not be read, if anything could not.
@@ -154,7 +173,9 @@ impl Recovered {
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
-        let models = self.twins.keys().map(|(model, _)| (MODELS, *model));
+        let stored = self.stored();
+        let models = stored.states.iter().map(|found| (MODELS, found.space));
+        let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         let outbox = self.outbox.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
@@ -167,21 +188,21 @@ impl Recovered {
     /// Carries what `known` does not have through every sweep, as opaque bytes (law D8).
     pub fn keep_unknown(&mut self, known: &HashSet<(u16, u16)>) {
         let mut kept = EpochPart::default();
-        for ((model, id), twin) in &self.twins {
-            if !known.contains(&(MODELS, *model)) {
-                let bucket = bucket(twin_hash(id.as_bytes()));
-                kept.put(EntryKind::State, bucket, *model, id.as_bytes(), &twin.state);
-                if let Some(route) = &twin.route {
-                    kept.put(EntryKind::Route, bucket, *model, id.as_bytes(), route);
-                }
-            }
+        let stored = self.stored();
+        let is_unknown = |found: &Found<'_>| !known.contains(&(MODELS, found.space));
+        for found in stored.states.iter().filter(is_unknown) {
+            let bucket = bucket(found.hash);
+            kept.put(EntryKind::State, bucket, found.space, found.key, found.value);
         }
-        for ((model, key), value) in &self.ids {
-            if !known.contains(&(MODELS, *model)) {
-                let bucket = bucket(twin_hash(twin_of_key(key).unwrap_or_default()));
-                kept.put(EntryKind::MessageId, bucket, *model, key, value);
-            }
+        for found in stored.routes.iter().filter(is_unknown) {
+            let bucket = bucket(found.hash);
+            kept.put(EntryKind::Route, bucket, found.space, found.key, found.value);
         }
+        for found in stored.ids.iter().filter(is_unknown) {
+            let bucket = bucket(twin_hash(twin_of_key(found.key).unwrap_or_default()));
+            kept.put(EntryKind::MessageId, bucket, found.space, found.key, found.value);
+        }
+        drop(stored);
         for ((connection, topic, partition), next) in &self.positions {
             if !known.contains(&(CONNECTIONS, *connection)) {
                 let key = position_key(topic, *partition);
@@ -231,21 +252,41 @@ impl Recovered {
     /// Everything, one line each, sorted.
     #[cfg(test)]
     pub(crate) fn dump(&self) -> Vec<String> {
-        let twins = self.twins.iter().map(|it| format!("twin {it:?}"));
-        let ids = self.ids.iter().map(|it| format!("id {it:?}"));
+        let stored = self.stored();
+        let twins = stored.states.iter().map(|it| format!("twin {it:?}"));
+        let routes = stored.routes.iter().map(|it| format!("route {it:?}"));
+        let ids = stored.ids.iter().map(|it| format!("id {it:?}"));
+        let quarantined = self.quarantined.iter().map(|it| format!("quarantined {it:?}"));
         let names = self.names.iter().map(|it| format!("name {it:?}"));
         let positions = self.positions.iter().map(|it| format!("position {it:?}"));
         let outbox = self.outbox.iter().map(|it| format!("feedback {it:?}"));
         let letters = self.dead_letters.values().map(|it| format!("dead letter {it:?}"));
-        let all = twins.chain(ids).chain(names).chain(positions).chain(outbox).chain(letters);
+        let all = twins
+            .chain(routes)
+            .chain(quarantined)
+            .chain(ids)
+            .chain(names)
+            .chain(positions)
+            .chain(outbox)
+            .chain(letters);
         let mut all: Vec<_> = all.chain([format!("time {:?}", self.now)]).collect();
         all.sort_unstable();
         all
     }
 
+    /// Sets a twin aside.
+    pub fn quarantine(&mut self, model: u16, quarantined: Quarantined) {
+        self.quarantined.insert((model, quarantined.twin.clone()), quarantined);
+    }
+
+    /// All twins in quarantine, with the numbers of their models.
+    pub fn quarantined(&self) -> impl Iterator<Item = (u16, &Quarantined)> {
+        self.quarantined.iter().map(|((model, _), quarantined)| (*model, quarantined))
+    }
+
     /// How many twins there are.
     pub fn twins_total(&self) -> usize {
-        self.twins.len()
+        self.stored().states.len()
     }
 
     /// Why a worker could not load its twins, if one could not.
@@ -265,26 +306,30 @@ impl Recovered {
         mut with: impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let is_own = |hash| owner(bucket(hash), workers) == worker;
-        for ((number, id), twin) in &self.twins {
-            let hash = twin_hash(id.as_bytes());
-            if !is_own(hash) || twin.state.is_empty() {
-                continue;
-            }
-            let route = twin.route.as_deref();
-            with(*number, &mut |model| model.load(hash, id, &twin.state, route)).map_err(
-                |why| {
-                    let name = self.names.get(&(MODELS, *number)).map_or("", String::as_str);
-                    format!(
-                        "model \"{name}\": the stored state of twin \"{id}\" does not load: {why}"
-                    )
-                },
-            )?;
+        let stored = self.stored();
+        for twin in stored.states.iter().filter(|twin| is_own(twin.hash)) {
+            let route = stored.routes.get(twin.hash, twin.space, twin.key);
+            let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
+            let load =
+                &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
+            with(twin.space, load).map_err(|why| {
+                let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
+                format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
+            })?;
             self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
-        for ((number, key), value) in &self.ids {
-            let twin = twin_of_key(key).ok_or("the key of a message id is damaged")?;
+        for (number, id) in self.quarantined.keys() {
+            if is_own(twin_hash(id.as_bytes())) {
+                with(*number, &mut |model| {
+                    model.quarantine(id);
+                    Ok(())
+                })?;
+            }
+        }
+        for id in stored.ids.iter() {
+            let twin = twin_of_key(id.key).ok_or("the key of a message id is damaged")?;
             if is_own(twin_hash(twin)) {
-                with(*number, &mut |model| model.load_id(key, value))?;
+                with(id.space, &mut |model| model.load_id(id.key, id.value))?;
             }
         }
         Ok(())
@@ -343,7 +388,11 @@ mod tests {
         let positions: Vec<_> = recovered.positions(2).collect();
         assert_eq!(positions, [Position { topic: "readings".into(), partition: 3, next: 9 }]);
         assert_eq!(recovered.twins_total(), 1);
-        assert_eq!(recovered.twins[&(0, "t".into())].state, b"new");
+        let state =
+            |key: &[u8]| recovered.stored().states.get(twin_hash(key), 0, key).map(<[u8]>::to_vec);
+        assert_eq!((state(b"t"), state(b"gone")), (Some(b"new".to_vec()), None));
+        recovered.forget();
+        assert_eq!(recovered.twins_total(), 0);
         assert_eq!(recovered.damage(), None);
     }
 
@@ -386,6 +435,25 @@ mod tests {
         assert_eq!(carried.len(), 201);
         let unknown = [(MODELS, "(no name)".into(), 100), (CONNECTIONS, "(no name)".into(), 1)];
         assert_eq!(fold(&carried).unknown(&HashSet::new()), unknown);
+    }
+
+    #[test]
+    fn law_d2_a_twin_is_in_quarantine_until_it_is_released() {
+        let one = |twin: &str| Quarantined {
+            model: "pumps".into(),
+            twin: twin.into(),
+            reason: "signal 6".into(),
+            connection: "web".into(),
+            position: Some(("t".into(), 3, 4)),
+            at: Timestamp(5),
+        };
+        let mut part = EpochPart::default();
+        crate::quarantine::put_quarantined(&mut part, 4, &one("a"));
+        crate::quarantine::put_quarantined(&mut part, 4, &one("b"));
+        part.put_ledger(EntryKind::Released, 4, b"a", &[]);
+        let recovered = fold(&part);
+        assert_eq!(recovered.quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
+        assert_eq!(recovered.damage(), None);
     }
 
     #[test]

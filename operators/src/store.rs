@@ -34,10 +34,14 @@ pub enum EntryKind {
     Time = 10,
     /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
     Name = 11,
+    /// A twin is in quarantine. Space: model. Key: twin id. Value: since when and why.
+    Quarantined = 12,
+    /// It was released. Space: model. Key: twin id.
+    Released = 13,
     /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
-    DeadLetterKept = 12,
+    DeadLetterKept = 200,
 }
 
 impl EntryKind {
@@ -55,7 +59,9 @@ impl EntryKind {
             9 => Self::MessageId,
             10 => Self::Time,
             11 => Self::Name,
-            12 => Self::DeadLetterKept,
+            12 => Self::Quarantined,
+            13 => Self::Released,
+            200 => Self::DeadLetterKept,
             _ => return None,
         })
     }
@@ -308,6 +314,12 @@ pub trait EpochStore: Send + Sync + 'static {
 
     /// Every epoch of this worker below this one is durable.
     fn durable(&self, worker: usize) -> u64;
+
+    /// Where many epochs share one commit: bytes of what was handed over and is not durable, which
+    /// bound the uncommitted epochs then. `None`: their number does (law S4).
+    fn shared_bytes(&self) -> Option<u64> {
+        None
+    }
 
     /// Makes every epoch up to this one count; says the newest that does. One process with one log
     /// needs no record: its joint frame is the commit.

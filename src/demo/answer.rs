@@ -125,7 +125,8 @@ pub(super) fn waiting(response: &Response) -> Option<(Vec<Waiting>, String)> {
     Some((feedback.iter().filter_map(entry).collect(), last))
 }
 
-fn command(payload: &Value) -> String {
+/// What a twin sent, as its device reads it.
+pub(super) fn command(payload: &Value) -> String {
     payload.as_str().map_or_else(|| payload.to_string(), str::to_owned)
 }
 

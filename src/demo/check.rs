@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{
     client::{Broken, Client},
     models::{Applied, GAS_SENSORS, TURBINES},
-    record::{Log, Record},
+    record::{Log, Record, Way},
 };
 
 /// Twins that are read at the same time.
@@ -43,15 +43,27 @@ impl Checked {
     }
 }
 
+/// When logs and twins are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// While devices send: what a broker took may still be on its way to its twin.
+    Running,
+    /// After the last message was handled.
+    Drained,
+}
+
 /// One device's log against its twin. The log must be the older of the two, or else both must be
 /// final; `strange` says something only if they are.
-fn compare(log: &Log, applied: &Applied) -> Checked {
+fn compare(log: &Log, way: Way, applied: &Applied, moment: Moment) -> Checked {
     let numbers = &applied.numbers;
     let known = numbers.up_to(log.sent) - numbers.common(&log.dead_letters);
     Checked {
         twins: 0,
         applied: applied.count,
-        lost: log.applied.missing_in(numbers),
+        lost: match (way, moment) {
+            (Way::Mqtt, Moment::Running) => 0,
+            _ => log.applied.missing_in(numbers) + log.unconfirmed(),
+        },
         twice: applied.count.saturating_sub(numbers.len()),
         strange: numbers.len() - known,
     }
@@ -61,19 +73,20 @@ fn compare(log: &Log, applied: &Applied) -> Checked {
 pub(super) async fn check(
     address: SocketAddr,
     records: &[Arc<Record>],
+    moment: Moment,
     patience: Duration,
 ) -> Result<Checked, Broken> {
     let until = Instant::now() + patience;
     let mut readers = JoinSet::new();
     for part in records.chunks(records.len().div_ceil(READERS).max(1)) {
-        let (part, reader) = (part.to_vec(), Reader { client: Client::new(address), until });
-        readers.spawn(reader.compare_all(part));
+        let (part, reader) = (part.to_vec(), Reader::new(address, until));
+        readers.spawn(reader.compare_all(part, moment));
     }
     let mut checked = Checked::default();
     while let Some(part) = readers.join_next().await {
         checked.add(part??);
     }
-    let mut reader = Reader { client: Client::new(address), until };
+    let mut reader = Reader::new(address, until);
     for model in [TURBINES, GAS_SENSORS] {
         checked.twins += reader.count(model).await?;
     }
@@ -96,22 +109,37 @@ struct Page {
     next: Option<String>,
 }
 
-struct Reader {
+/// Asks the engine, and asks again while it is away.
+pub(super) struct Reader {
     client: Client,
     until: Instant,
 }
 
 impl Reader {
-    async fn compare_all(mut self, records: Vec<Arc<Record>>) -> Result<Checked, Broken> {
+    /// Gives up at `until`.
+    pub(super) fn new(address: SocketAddr, until: Instant) -> Self {
+        Self { client: Client::new(address), until }
+    }
+
+    async fn compare_all(
+        mut self,
+        records: Vec<Arc<Record>>,
+        moment: Moment,
+    ) -> Result<Checked, Broken> {
         let mut checked = Checked::default();
         for record in records {
             let log = record.log();
-            let path = format!("/v1/twins/{}/{}", record.model, record.id);
-            let twin: Option<Twin> = self.read(&path).await?;
-            let applied = twin.map(|twin| twin.state.applied).unwrap_or_default();
-            checked.add(compare(&log, &applied));
+            let applied = self.applied(&record).await?;
+            checked.add(compare(&log, record.way, &applied, moment));
         }
         Ok(checked)
+    }
+
+    /// What the twin of this device has applied.
+    pub(super) async fn applied(&mut self, record: &Record) -> Result<Applied, Broken> {
+        let path = format!("/v1/twins/{}/{}", record.model, record.id);
+        let twin: Option<Twin> = self.read(&path).await?;
+        Ok(twin.map(|twin| twin.state.applied).unwrap_or_default())
     }
 
     async fn count(&mut self, model: &str) -> Result<u64, Broken> {
@@ -128,7 +156,10 @@ impl Reader {
     }
 
     /// `None`: there is no such thing.
-    async fn read<T: DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>, Broken> {
+    pub(super) async fn read<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+    ) -> Result<Option<T>, Broken> {
         loop {
             let why: Broken = match self.client.get(path).await {
                 Ok(response) => match response.status {
@@ -149,6 +180,11 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One way, and everything is over.
+    fn compare(log: &Log, applied: &Applied) -> Checked {
+        super::compare(log, Way::Http, applied, Moment::Drained)
+    }
 
     fn log(sent: u64, dead: &[u64]) -> Log {
         let applied = (1..=sent).filter(|number| !dead.contains(number)).collect();
@@ -187,5 +223,23 @@ mod tests {
     fn what_nobody_sent_and_what_was_a_dead_letter_is_strange() {
         assert_eq!(compare(&log(9, &[]), &applied(1..=10)).strange, 1);
         assert_eq!(compare(&log(9, &[4]), &applied(1..=9)).strange, 1);
+    }
+
+    #[test]
+    fn what_the_broker_took_is_lost_only_once_everything_is_drained() {
+        let mut log = log(9, &[]);
+        log.applied = (1..=9).filter(|number| *number != 4).collect();
+        log.spoiled = [4].into_iter().collect();
+        let half = applied(1..=3);
+        let at = |log: &Log, applied, moment| super::compare(log, Way::Mqtt, applied, moment).lost;
+        assert_eq!(at(&log, &half, Moment::Running), 0);
+        assert_eq!(at(&log, &half, Moment::Drained), 6, "5 of them good and 1 spoiled");
+        let all = applied((1..=9).filter(|number| *number != 4));
+        assert_eq!(at(&log, &all, Moment::Drained), 1, "the dead letter was not seen");
+        log.dead_letters = [4].into_iter().collect();
+        assert_eq!(at(&log, &all, Moment::Drained), 0);
+        assert_eq!(log.acknowledged(), 9);
+        let twice = applied((1..=9).filter(|number| *number != 4).chain([9]));
+        assert_eq!(super::compare(&log, Way::Mqtt, &twice, Moment::Running).twice, 1);
     }
 }

@@ -25,7 +25,7 @@ pub fn run_engine(options: &DemoEngineOptions) -> Result<()> {
     server::start_log(None, "error")?;
     let runtime = super::runtime()?;
     let listener = runtime.block_on(bind(options))?;
-    let engine = DemoEngine::start(&runtime, listener, &options.state_dir)?;
+    let engine = DemoEngine::start(&runtime, listener, options.broker(), &options.state_dir)?;
     runtime.block_on(asked_to_stop(runtime.handle()))?;
     crate::signals::exit_on_the_next(runtime.handle());
     engine.stop(&runtime).map(drop)

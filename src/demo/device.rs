@@ -10,7 +10,7 @@ use super::{
     answer::{Handled, Waiting},
     models::{GAS_SENSORS, TURBINES},
     random::Random,
-    record::{Display, LEAK, Record},
+    record::{Display, LEAK, Record, Way},
     sensor::SimulatedSensor,
     turbine::SimulatedTurbine,
 };
@@ -45,20 +45,31 @@ pub(super) struct Device {
     heard: u64,
 }
 
-/// What a device sends in one request.
+/// What a device sends in one turn.
 #[derive(Clone, Debug)]
 pub(super) struct Upload {
     /// Numbers of its messages.
     pub(super) numbers: Range<u64>,
     /// When each was due.
     pub(super) due: Vec<Instant>,
-    /// One object, or an array of several.
-    pub(super) body: Bytes,
+    /// One object a message.
+    pub(super) messages: Vec<Value>,
+}
+
+impl Upload {
+    /// All messages in one request: one object, or an array of several.
+    pub(super) fn body(&self) -> Bytes {
+        let body = match &self.messages[..] {
+            [only] => only.to_string(),
+            several => Value::from(several.to_vec()).to_string(),
+        };
+        body.into()
+    }
 }
 
 impl Device {
     /// The device with this place in the fleet: turbines at even places, gas sensors at odd ones.
-    pub(super) fn new(place: usize, turn: Instant) -> Self {
+    pub(super) fn new(place: usize, way: Way, turn: Instant) -> Self {
         let mut random = Random::new(SEED ^ ((place as u64) << 20));
         let (model, id, thing) = if place.is_multiple_of(2) {
             let turbine = SimulatedTurbine::new(&mut random);
@@ -67,7 +78,7 @@ impl Device {
             let sensor = SimulatedSensor::new(&mut random);
             (GAS_SENSORS, format!("sensor-{:04}", place / 2), Thing::Sensor(sensor))
         };
-        let (record, is_clumsy) = (Arc::new(Record::new(model, id)), place == 0);
+        let (record, is_clumsy) = (Arc::new(Record::new(model, id, way)), is_clumsy(place, way));
         let device = Self { record, turn, thing, random, is_clumsy, sent: 0, heard: 0 };
         device.display();
         device
@@ -80,15 +91,11 @@ impl Device {
             None => vec![now; UPLOAD_MAX / 2],
         };
         let first = self.sent + 1;
-        let mut messages: Vec<_> = due.iter().map(|_| self.message()).collect();
-        let body = match messages.len() {
-            1 => messages.remove(0).to_string(),
-            _ => Value::Array(messages).to_string(),
-        };
+        let messages = due.iter().map(|_| self.message()).collect();
         let sent = self.sent;
         self.record.note(|log| log.sent = sent);
         self.display();
-        Upload { numbers: first..sent + 1, due, body: body.into() }
+        Upload { numbers: first..sent + 1, due, messages }
     }
 
     fn due(&mut self, now: Instant, period: Duration) -> Vec<Instant> {
@@ -143,7 +150,8 @@ impl Device {
         self.obey(fresh.iter().map(String::as_str));
     }
 
-    fn obey<'c>(&mut self, commands: impl Iterator<Item = &'c str>) {
+    /// Does what its twin says.
+    pub(super) fn obey<'c>(&mut self, commands: impl Iterator<Item = &'c str>) {
         for command in commands {
             self.record.note(|log| log.received(command));
             match &mut self.thing {
@@ -166,6 +174,15 @@ impl Device {
     }
 }
 
+/// The first device of each way.
+fn is_clumsy(place: usize, way: Way) -> bool {
+    let first = match way {
+        Way::Http => 0,
+        Way::Mqtt => 2,
+    };
+    place == first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,23 +198,23 @@ mod tests {
     fn half_are_turbines_half_are_sensors_and_each_run_is_the_same() {
         let now = Instant::now();
         let run = |place| {
-            let mut device = Device::new(place, now);
-            (0..50).map(|_| device.measure(now, None).body).collect::<Vec<_>>()
+            let mut device = Device::new(place, Way::Http, now);
+            (0..50).map(|_| device.measure(now, None).body()).collect::<Vec<_>>()
         };
         assert_eq!(run(4), run(4));
         assert_ne!(run(4), run(6));
-        assert_eq!(Device::new(4, now).record.id, "turbine-0002");
-        assert_eq!(Device::new(5, now).record.model, GAS_SENSORS);
+        assert_eq!(Device::new(4, Way::Http, now).record.id, "turbine-0002");
+        assert_eq!(Device::new(5, Way::Http, now).record.model, GAS_SENSORS);
     }
 
     #[test]
     fn a_device_that_was_not_answered_sends_what_was_due_meanwhile_in_one_array() {
         let start = Instant::now();
-        let mut device = Device::new(2, start);
+        let mut device = Device::new(2, Way::Http, start);
         let upload = device.measure(start + PERIOD * 3, Some(PERIOD));
         assert!(upload.due.len() >= 4, "{:?}", upload.due);
         assert_eq!(device.turn, start + PERIOD * 4);
-        let messages: Vec<Value> = serde_json::from_slice(&upload.body).unwrap();
+        let messages: Vec<Value> = serde_json::from_slice(&upload.body()).unwrap();
         assert_eq!(messages.len() as u64, upload.numbers.end - upload.numbers.start);
         assert_eq!(messages[0]["number"], 1);
         let long_after = device.measure(start + PERIOD * 300, Some(PERIOD));
@@ -207,10 +224,10 @@ mod tests {
     #[test]
     fn the_log_has_numbers_by_their_answer_and_counts_commands() {
         let now = Instant::now();
-        let mut device = Device::new(0, now);
+        let mut device = Device::new(0, Way::Http, now);
         let upload = device.measure(now, None);
-        let third: Vec<Value> = serde_json::from_slice(&upload.body).unwrap();
-        assert!(third[2].get("bearing_celsius").is_none(), "{}", third[2]);
+        let third = &upload.messages[2];
+        assert!(third.get("bearing_celsius").is_none(), "{third}");
         device.handled(&upload, &handled(&["brake"], &[2]));
         let log = device.record.log();
         assert_eq!((log.sent, log.acknowledged(), log.dead_letters.len()), (8, 8, 1));
@@ -222,7 +239,7 @@ mod tests {
     #[test]
     fn law_d6_a_command_that_came_with_an_answer_is_not_counted_again() {
         let now = Instant::now();
-        let mut device = Device::new(0, now);
+        let mut device = Device::new(0, Way::Http, now);
         let upload = device.measure(now, None);
         device.handled(&upload, &handled(&["brake"], &[]));
         let waiting = |epoch| Waiting { epoch, command: "brake".into() };

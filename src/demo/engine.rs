@@ -1,12 +1,16 @@
-//! The engine of the demonstration: two models, one REST connection, and the server's API.
+//! The engine of the demonstration: two models, one REST connection, with a broker one MQTT
+//! connection, and the server's API.
 
-use std::{net::TcpListener, path::Path};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
 use tokio::runtime::Runtime;
 
 use super::models::{GAS_SENSORS, SensorWatch, TURBINES, TurbineWatch};
 use crate::{
-    Engine,
+    Engine, EngineBuilder,
     connectors::rest::Rest,
     engine::Stopped,
     error::Result,
@@ -15,7 +19,7 @@ use crate::{
 };
 
 /// How long a key is remembered: many times longer than any device goes on repeating.
-const KEYS_KEEP_SECS: u64 = 120;
+pub(super) const KEYS_KEEP_SECS: u64 = 120;
 /// A sensor may be above its limit for so long: short enough to see it happen.
 const LIMIT_SECS: u64 = 5;
 
@@ -28,19 +32,24 @@ pub(super) struct DemoEngine {
 
 impl DemoEngine {
     /// Starts to answer, then starts the engine; the twins are those of the directory.
-    pub(super) fn start(runtime: &Runtime, listener: TcpListener, dir: &Path) -> Result<Self> {
+    pub(super) fn start(
+        runtime: &Runtime,
+        listener: TcpListener,
+        broker: Option<SocketAddr>,
+        dir: &Path,
+    ) -> Result<Self> {
         let rest = Rest::mounted().with(|rest| rest.idempotency_keep_secs = KEYS_KEEP_SECS);
         let (run, takes_messages) = (server::run_id()?, true);
         let api = Api::new(ApiSettings { takes_messages, run, ..ApiSettings::default() });
         let router = server::router(&api, Some(rest.router()));
         let serving = Serving::start(runtime, listener, router)?;
         let sensors = GasWatch { limit_secs: LIMIT_SECS, ..GasWatch::default() };
-        let engine = Engine::builder()
+        let builder = Engine::builder()
             .model(TURBINES, TurbineWatch::default())
             .model(GAS_SENSORS, SensorWatch(sensors))
             .connection("web", rest)
-            .state_dir(dir)
-            .start()?;
+            .state_dir(dir);
+        let engine = with_broker(builder, broker)?.start()?;
         api.started(engine.handle());
         Ok(Self { engine, api, serving })
     }
@@ -52,4 +61,18 @@ impl DemoEngine {
         self.serving.stop(runtime);
         stopped
     }
+}
+
+#[cfg(feature = "demo-broker")]
+fn with_broker(builder: EngineBuilder, broker: Option<SocketAddr>) -> Result<EngineBuilder> {
+    match broker {
+        Some(broker) => super::mqtt::connect(builder, broker),
+        None => Ok(builder),
+    }
+}
+
+#[cfg(not(feature = "demo-broker"))]
+fn with_broker(builder: EngineBuilder, broker: Option<SocketAddr>) -> Result<EngineBuilder> {
+    assert!(broker.is_none(), "a build without a broker has no address of one");
+    Ok(builder)
 }

@@ -54,4 +54,18 @@ pub struct DemoEngineOptions {
     /// Address of the engine
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Address of the broker that runs in the parent
+    #[cfg(feature = "demo-broker")]
+    #[arg(long, value_name = "ADDR")]
+    pub broker: Option<SocketAddr>,
+}
+
+impl DemoEngineOptions {
+    /// The broker, if this build and the parent have one.
+    pub(super) fn broker(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "demo-broker")]
+        return self.broker;
+        #[cfg(not(feature = "demo-broker"))]
+        None
+    }
 }

@@ -7,15 +7,28 @@ use super::numbers::Numbers;
 /// The commands that twins send; the last stands for any other.
 pub(super) const COMMANDS: [&str; 5] = ["brake", "alarm", "shutdown", "clear", "other"];
 
+/// How a device talks to its twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The engine itself answers each message, with what became of it.
+    Http,
+    /// A broker takes each message and says no more than that.
+    Mqtt,
+}
+
 /// A device's own log of its messages, numbered from 1 in the order of sending.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     /// The number of the last message that was sent.
     pub(super) sent: u64,
-    /// Messages that were answered with 200.
+    /// Messages that were answered with 200; over MQTT those that the broker took and that are not
+    /// spoiled.
     pub(super) applied: Numbers,
-    /// Messages that were answered with the number of their dead letter.
+    /// Messages that were answered with the number of their dead letter; over MQTT those whose dead
+    /// letter the engine showed.
     pub(super) dead_letters: Numbers,
+    /// Over MQTT: messages that the broker took and that have to become dead letters.
+    pub(super) spoiled: Numbers,
     /// Commands received, by place in [`COMMANDS`].
     pub(super) commands: [u64; COMMANDS.len()],
 }
@@ -23,7 +36,12 @@ pub(super) struct Log {
 impl Log {
     /// How many messages were answered for good.
     pub(super) fn acknowledged(&self) -> u64 {
-        self.applied.len() + self.dead_letters.len()
+        self.applied.len() + self.dead_letters.len() + self.unconfirmed()
+    }
+
+    /// Spoiled messages whose dead letter nobody has seen.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        self.spoiled.missing_in(&self.dead_letters)
     }
 
     pub(super) fn received(&mut self, command: &str) {
@@ -56,12 +74,13 @@ impl Display {
 pub(super) struct Record {
     pub(super) model: &'static str,
     pub(super) id: String,
+    pub(super) way: Way,
     state: Mutex<(Log, Display)>,
 }
 
 impl Record {
-    pub(super) fn new(model: &'static str, id: String) -> Self {
-        Self { model, id, state: Mutex::default() }
+    pub(super) fn new(model: &'static str, id: String, way: Way) -> Self {
+        Self { model, id, way, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, (Log, Display)> {
@@ -90,6 +109,8 @@ impl Record {
 pub(super) struct Totals {
     pub(super) messages: u64,
     pub(super) acknowledged: u64,
+    /// How many of them by the broker.
+    pub(super) by_broker: u64,
     pub(super) dead_letters: u64,
     pub(super) commands: [u64; COMMANDS.len()],
 }
@@ -99,8 +120,12 @@ impl Totals {
         let mut totals = Self::default();
         for record in records {
             let state = record.state();
+            let acknowledged = state.0.acknowledged();
             totals.messages += state.0.sent;
-            totals.acknowledged += state.0.acknowledged();
+            totals.acknowledged += acknowledged;
+            if record.way == Way::Mqtt {
+                totals.by_broker += acknowledged;
+            }
             totals.dead_letters += state.0.dead_letters.len();
             for (total, count) in totals.commands.iter_mut().zip(state.0.commands) {
                 *total += count;

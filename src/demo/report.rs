@@ -23,7 +23,8 @@ pub(super) struct Outcome {
     pub(super) refused: (u64, Option<String>),
 }
 
-/// The object of `--output json`; its keys are fixed.
+/// The object of `--output json`; its keys are fixed. What a broker acknowledged counts as
+/// acknowledged, and as lost if it is not in its twin in the end; the times are of HTTP alone.
 #[derive(Serialize)]
 struct Object {
     messages: u64,
@@ -68,13 +69,19 @@ impl Outcome {
         };
         line("messages", format!("{} in {:.1} s", totals.messages, self.seconds));
         line("acknowledged", format!("{} (at the devices)", totals.acknowledged));
+        let by_broker = totals.by_broker;
+        if by_broker > 0 {
+            line("  by the engine", format!("{} over HTTP", totals.acknowledged - by_broker));
+            line("  by the broker", format!("{by_broker} over MQTT, before the engine had them"));
+        }
         let twins = checked.twins;
         line("applied", format!("{} (in the states of {twins} twins)", checked.applied));
         line("dead letters", format!("{} (bad on purpose)", totals.dead_letters));
         line("commands", commands(&totals.commands));
         let ms = |micros| micros as f64 / 1000.0;
         let (p50, p99) = (ms(times.p50_us), ms(times.p99_us));
-        line("acknowledging", format!("p50 {p50:.1} ms, p99 {p99:.1} ms after it was due"));
+        let of = if by_broker > 0 { ", over HTTP" } else { "" };
+        line("acknowledging", format!("p50 {p50:.1} ms, p99 {p99:.1} ms after it was due{of}"));
         if self.kills > 0 {
             line("kills", format!("{} with SIGKILL", self.kills));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     models::TURBINES,
-    record::{Display, Record},
+    record::{Display, Record, Way},
 };
 
 /// Devices of each kind.
@@ -16,6 +16,7 @@ const PPM_OF_A_BAR: f64 = 300.0;
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) id: String,
+    pub(super) way: Way,
     pub(super) value: f64,
     pub(super) unit: &'static str,
     /// The value of a full bar.
@@ -64,7 +65,7 @@ impl Samples {
 
 fn sample(record: &Arc<Record>, unit: &'static str, full: f64) -> Sample {
     let Display { value, doing } = record.display();
-    Sample { id: record.id.clone(), value, unit, full, doing }
+    Sample { id: record.id.clone(), way: record.way, value, unit, full, doing }
 }
 
 #[cfg(test)]
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn the_hottest_turbines_stay_and_quiet_sensors_give_way_to_leaks() {
         let record = |model, place: usize| {
-            let record = Arc::new(Record::new(model, format!("{model}-{place}")));
+            let record = Arc::new(Record::new(model, format!("{model}-{place}"), Way::Http));
             record.show(Display { value: place as f64, doing: "" });
             record
         };

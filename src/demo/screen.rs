@@ -10,7 +10,7 @@ use super::{
     latency::Percentiles,
     metrics::Work,
     options::DemoOutput,
-    record::{COMMANDS, Totals},
+    record::{COMMANDS, Totals, Way},
     report::commands,
     samples::Sample,
 };
@@ -83,7 +83,8 @@ impl Screen {
             self.drawn = table.lines().count();
             return write(&format!("{back}{table}"));
         }
-        let head = if self.lines.is_multiple_of(LINES_A_HEAD) { head(second) } else { "" };
+        let is_due = self.lines.is_multiple_of(LINES_A_HEAD);
+        let head = if is_due { head(second) } else { String::new() };
         self.lines += 1;
         write(&format!("{head}{}", line(second)))
     }
@@ -108,13 +109,13 @@ fn engine(work: Option<Work>) -> [String; 3] {
     })
 }
 
-fn head(second: &Second) -> &'static str {
-    if second.killed.is_some() {
-        "    s   msg/s    acked  twins  msg/call  epoch/s  p50 ms  p99 ms  brake  alarm   dead  \
-         kills  applied   lost\n"
-    } else {
-        "    s   msg/s    acked  twins  msg/call  epoch/s  p50 ms  p99 ms  brake  alarm   dead\n"
-    }
+fn head(second: &Second) -> String {
+    let mqtt = if second.totals.by_broker > 0 { "  by MQTT" } else { "" };
+    let killed = if second.killed.is_some() { "  kills  applied   lost" } else { "" };
+    format!(
+        "    s   msg/s    acked{mqtt}  twins  msg/call  epoch/s  p50 ms  p99 ms  brake  alarm   \
+         dead{killed}\n"
+    )
 }
 
 fn line(second: &Second) -> String {
@@ -123,9 +124,13 @@ fn line(second: &Second) -> String {
     let (p50, p99) = milliseconds(second.times);
     let (brakes, alarms) = (totals.commands[0], totals.commands[1] + totals.commands[2]);
     let (acked, dead) = (totals.acknowledged, totals.dead_letters);
+    let mqtt = match totals.by_broker {
+        0 => String::new(),
+        by_broker => format!(" {by_broker:>8}"),
+    };
     let mut line = format!(
-        "{elapsed:>5.0} {messages_per_second:>7.0} {acked:>8} {twins:>6} {calls:>9} {epochs:>8} \
-         {p50:>7} {p99:>7} {brakes:>6} {alarms:>6} {dead:>6}"
+        "{elapsed:>5.0} {messages_per_second:>7.0} {acked:>8}{mqtt} {twins:>6} {calls:>9} \
+         {epochs:>8} {p50:>7} {p99:>7} {brakes:>6} {alarms:>6} {dead:>6}"
     );
     if let Some(Killed { kills, checked, .. }) = second.killed {
         let (applied, lost) = checked.map_or(("-".into(), "-".into()), |checked| {
@@ -142,19 +147,21 @@ fn table(second: &Second) -> String {
     let Second { elapsed, messages_per_second, totals, .. } = second;
     let [twins, calls, epochs] = engine(second.work);
     let (p50, p99) = milliseconds(second.times);
+    let (ways, of) = ways(totals);
     let mut text = format!(
         "\n  {elapsed:.0} s\n\n  \
          messages/s     {messages_per_second:>9.0}    twins          {twins:>9}\n  \
          acknowledged   {:>9}    messages/call  {calls:>9}\n  \
          dead letters   {:>9}    epochs/s       {epochs:>9}\n  \
-         to acknowledgement    p50 {p50} ms, p99 {p99} ms\n  \
+         {ways}\
+         to acknowledgement    p50 {p50} ms, p99 {p99} ms{of}\n  \
          commands              {}\n\n",
         totals.acknowledged,
         totals.dead_letters,
         commands(&totals.commands),
     );
     for sample in &second.samples {
-        let row = row(sample);
+        let row = row(sample, totals.by_broker > 0);
         text.push_str(&row);
     }
     if let Some(Killed { kills, checked, is_up }) = second.killed {
@@ -168,11 +175,27 @@ fn table(second: &Second) -> String {
     text
 }
 
-fn row(sample: &Sample) -> String {
-    let Sample { id, value, unit, full, doing } = sample;
+/// Who acknowledged, where a broker does it, too; and what the times are of.
+fn ways(totals: &Totals) -> (String, &'static str) {
+    let Totals { acknowledged, by_broker, .. } = *totals;
+    if by_broker == 0 {
+        return (String::new(), "");
+    }
+    let by_engine = acknowledged - by_broker;
+    let ways = format!("by the engine  {by_engine:>9}    by the broker  {by_broker:>9}\n  ");
+    (ways, " over HTTP")
+}
+
+fn row(sample: &Sample, shows_way: bool) -> String {
+    let Sample { id, way, value, unit, full, doing } = sample;
+    let way = match way {
+        _ if !shows_way => "",
+        Way::Http => "HTTP ",
+        Way::Mqtt => "MQTT ",
+    };
     let share = (value / full).clamp(0.0, 1.0);
     let filled = "#".repeat((share * BAR as f64).round() as usize);
-    format!("  {id:<13} {value:>6.1} {unit:<3} [{filled:<BAR$}] {doing}\n")
+    format!("  {id:<13} {value:>6.1} {unit:<3} [{filled:<BAR$}] {way}{doing}\n")
 }
 
 const _: () = assert!(COMMANDS.len() == 5, "the line adds alarms and shutdowns by their place");
@@ -185,6 +208,7 @@ mod tests {
         let work = Work { twins: 1000.0, messages_per_call: 1.125, epochs_per_second: 300.4 };
         let sample = Sample {
             id: "turbine-0000".into(),
+            way: Way::Mqtt,
             value: 60.0,
             unit: "C",
             full: 120.0,
@@ -207,6 +231,9 @@ mod tests {
         assert_eq!(head.len(), line.len(), "{head}{line}");
         let plain = Second { killed: None, ..second() };
         assert_eq!(self::head(&plain).len(), self::line(&plain).len());
+        let totals = Totals { by_broker: 7_000, ..plain.totals.clone() };
+        let mqtt = Second { totals, ..plain.clone() };
+        assert_eq!(self::head(&mqtt).len(), self::line(&mqtt).len());
         let away = Second { work: None, times: None, ..plain };
         assert_eq!(self::head(&away).len(), self::line(&away).len());
     }
@@ -217,5 +244,16 @@ mod tests {
         assert!(table.contains("60.0 C   [############            ] braking\n"), "{table}");
         assert!(table.contains("p50 1.5 ms, p99 9.0 ms"), "{table}");
         assert!(table.contains("1 kills; not compared yet"), "{table}");
+        assert!(!table.contains("MQTT") && !table.contains("broker"), "{table}");
+    }
+
+    #[test]
+    fn a_table_says_who_acknowledged_where_a_broker_does_it_too() {
+        let totals = Totals { by_broker: 6_000, ..second().totals };
+        let table = table(&Second { totals, ..second() });
+        let ways = "  by the engine       8000    by the broker       6000\n  to acknowledgement";
+        assert!(table.contains(ways), "{table}");
+        assert!(table.contains("p99 9.0 ms over HTTP\n"), "{table}");
+        assert!(table.contains("] MQTT braking\n"), "{table}");
     }
 }

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    check::check,
+    At,
+    check::{Moment, check},
     client::Client,
     fleet::Fleet,
     metrics::Metrics,
@@ -24,7 +25,7 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(30);
 /// One demonstration on a running engine.
 pub(super) struct Show<'o> {
     options: &'o DemoOptions,
-    address: SocketAddr,
+    at: At,
     screen: Screen,
 }
 
@@ -35,16 +36,18 @@ enum End {
 }
 
 impl<'o> Show<'o> {
-    pub(super) fn new(options: &'o DemoOptions, address: SocketAddr) -> Self {
-        Self { options, address, screen: Screen::new(options.output) }
+    pub(super) fn new(options: &'o DemoOptions, at: At) -> Self {
+        Self { options, at, screen: Screen::new(options.output) }
     }
 
     /// Runs the fleet for its time, or until somebody asks for the end; drains, compares, prints.
     pub(super) async fn run(mut self, mut engine: Option<&mut Supervised>) -> Result<Outcome> {
         self.screen.say(&self.greeting());
+        #[cfg(feature = "demo-broker")]
+        super::mqtt::engine_listens(self.at.address).await?;
         let DemoOptions { devices, rate, .. } = *self.options;
         let (start, shown) = (Instant::now(), Shown::default());
-        let mut fleet = Fleet::launch(self.address, devices as usize, rate);
+        let mut fleet = Fleet::launch(self.at, devices as usize, rate);
         let records = fleet.records.clone();
         let ended = match engine.as_deref_mut() {
             None => self.watch(&fleet, start, None).await,
@@ -69,7 +72,9 @@ impl<'o> Show<'o> {
     }
 
     async fn outcome(&self, fleet: &Fleet, seconds: f64, kills: u64) -> Result<Outcome> {
-        let checked = check(self.address, &fleet.records, CHECK_PATIENCE).await;
+        #[cfg(feature = "demo-broker")]
+        fleet.confirm_dead_letters(self.at.address, CHECK_PATIENCE).await?;
+        let checked = check(self.at.address, &fleet.records, Moment::Drained, CHECK_PATIENCE).await;
         let checked = checked.map_err(|cause| {
             Error::new(ErrorKind::Unavailable, "could not read the twins").because(cause)
         })?;
@@ -80,7 +85,7 @@ impl<'o> Show<'o> {
 
     /// Shows the table every second until the end.
     async fn watch(&mut self, fleet: &Fleet, start: Instant, shown: Option<&Shown>) -> Result<End> {
-        let mut metrics = Metrics::new(Client::new(self.address));
+        let mut metrics = Metrics::new(Client::new(self.at.address));
         // The first look has nothing to compare with.
         metrics.look().await;
         let mut tick = tokio::time::interval_at(start, Duration::from_secs(1));
@@ -129,15 +134,26 @@ impl<'o> Show<'o> {
             seconds => format!("for {seconds} s"),
         };
         let (turbines, sensors) = (devices.div_ceil(2), devices / 2);
-        let at = format!("http://{}", self.address);
+        let at = format!("http://{}", self.at.address);
+        let (by, broker) = match self.at.broker {
+            None => ("by HTTP", String::new()),
+            Some(broker) => ("half by HTTP, half over MQTT", greeting_of(broker)),
+        };
         format!(
-            "twinflow demo: {turbines} turbines, {sensors} gas sensors, {rate} by HTTP, {end}\n\
-             engine: {at}, {engine}\n\n  \
+            "twinflow demo: {turbines} turbines, {sensors} gas sensors, {rate} {by}, {end}\n\
+             engine: {at}, {engine}\n{broker}\n  \
              curl {at}/v1/twins/turbines?limit=5\n  \
              curl {at}/v1/twins/turbines/turbine-0000\n  \
              curl {at}/metrics\n\n"
         )
     }
+}
+
+fn greeting_of(broker: SocketAddr) -> String {
+    format!(
+        "broker: mqtt://{broker}, MQTT 5, in this process; it acknowledges for the engine, so the \
+         devices behind it are compared at the end\n"
+    )
 }
 
 fn draining(end: &End) -> String {

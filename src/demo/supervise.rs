@@ -1,7 +1,6 @@
 //! `--kill`: the engine as a child of this program, killed with SIGKILL and started again.
 
 use std::{
-    net::SocketAddr,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -15,7 +14,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    check::{Checked, check},
+    At,
+    check::{Checked, Moment, check},
     client::{Broken, Client},
     record::Record,
     screen::Killed,
@@ -36,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct Supervised {
     program: PathBuf,
     dir: PathBuf,
-    address: SocketAddr,
+    at: At,
     child: Child,
 }
 
@@ -64,15 +64,15 @@ impl Shown {
 
 impl Supervised {
     /// Starts the child; it answers a little later.
-    pub(super) fn start(program: PathBuf, dir: PathBuf, address: SocketAddr) -> Result<Self> {
-        let child = spawn(&program, &dir, address)?;
-        Ok(Self { program, dir, address, child })
+    pub(super) fn start(program: PathBuf, dir: PathBuf, at: At) -> Result<Self> {
+        let child = spawn(&program, &dir, at)?;
+        Ok(Self { program, dir, at, child })
     }
 
     /// Waits until the child answers.
     pub(super) async fn ready(&mut self) -> Result<()> {
         let until = Instant::now() + START_LIMIT;
-        let mut client = Client::new(self.address);
+        let mut client = Client::new(self.at.address);
         loop {
             let answer = client.get("/readyz").await;
             if answer.is_ok_and(|response| response.status.is_success()) {
@@ -106,10 +106,10 @@ impl Supervised {
             self.kill()?;
             shown.kills.fetch_add(1, Ordering::Relaxed);
             shown.is_up.store(false, Ordering::Relaxed);
-            self.child = spawn(&self.program, &self.dir, self.address)?;
+            self.child = spawn(&self.program, &self.dir, self.at)?;
             self.ready().await?;
             shown.is_up.store(true, Ordering::Relaxed);
-            let checked = check(self.address, records, CHECK_PATIENCE);
+            let checked = check(self.at.address, records, Moment::Running, CHECK_PATIENCE);
             tokio::select! {
                 compared = checked => match compared {
                     Ok(checked) => shown.checked(checked),
@@ -156,13 +156,15 @@ impl Drop for Supervised {
 
 /// The child lives as long as the pipe that it reads: it never outlives this process. It has its
 /// own process group, so that Ctrl-C reaches it only through this process.
-fn spawn(program: &PathBuf, dir: &PathBuf, address: SocketAddr) -> Result<Child> {
+fn spawn(program: &PathBuf, dir: &PathBuf, at: At) -> Result<Child> {
+    let broker = at.broker.map(|broker| ["--broker".to_owned(), broker.to_string()]);
     Command::new(program)
         .arg("demo-engine")
         .arg("--state-dir")
         .arg(dir)
         .arg("--listen")
-        .arg(address.to_string())
+        .arg(at.address.to_string())
+        .args(broker.into_iter().flatten())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .process_group(0)

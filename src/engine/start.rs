@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,14 +21,15 @@ use twinflow_operators::{
     dead_letter::DeadLetters,
     models::Models,
     progress::{Control, Progress},
+    quarantine::Quarantine,
     recover::Recovered,
     store::{EpochPart, EpochStore},
     worker::{BuildGraph, Limits, WorkerSetup},
 };
 
 use super::{
-    Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
-    requests::EngineLinks,
+    Commit, Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
+    requests::EngineLinks, supervision::Supervision, suspect::Suspected, watch::Watch,
 };
 use crate::{
     clock::random,
@@ -61,6 +62,12 @@ pub(crate) struct Parts {
     pub(super) wait_ms: u64,
     /// Where twins are kept, in words.
     pub(super) store_about: String,
+    /// The twins that are set aside.
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) stall_secs: u64,
+    /// Calls that took longer than a second.
+    pub(super) slow_calls: AtomicU64,
+    pub(super) supervision: Supervision,
 }
 
 impl fmt::Debug for Parts {
@@ -87,6 +94,7 @@ impl Parts {
             recovered: Arc::clone(&self.recovered),
             first_part: self.first_part.clone(),
             dead_letters: Arc::clone(&self.dead_letters),
+            quarantine: Arc::clone(&self.quarantine),
             progress: Arc::clone(&self.progress),
             control: Arc::clone(&self.controls[index]),
             limits: Limits::of_worker(self.controls.len()),
@@ -117,13 +125,15 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     check_names(&builder)?;
     prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
-    let store = open_store(&builder.store, builder.recover_from)?;
+    let store = open_store(&builder)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
-    let Recovery { recovered, connections, models, first_part } =
-        recover(&*store, &builder.models, &names, builder.keep_unknown)?;
+    let mut recovery = recover(&*store, &builder.models, &names, builder.keep_unknown)?;
+    let suspected = Suspected::find(&builder, &mut recovery)?;
+    let Recovery { recovered, connections, models, first_part } = recovery;
     let claimed = store.claim(workers)?;
 
     let edge = Edge::new(workers, models, builder.clock.clone());
+    edge.set_careful(builder.supervision.careful);
     let wakes: Vec<Arc<Wake>> = (0..workers).map(|_| Arc::default()).collect();
     let mut slots = Vec::new();
     let mut prepared = Vec::new();
@@ -137,6 +147,8 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     let dead_letters = DeadLetters::default();
     recovered.dead_letters().cloned().for_each(|letter| dead_letters.add(letter));
     dead_letters.commit(claimed.base);
+
+    let quarantine = Arc::new(suspected.quarantine(&recovered));
 
     let parts = Arc::new(Parts {
         generation: claimed.generation,
@@ -156,8 +168,12 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         graph: builder.graph,
         wait_ms: builder.wait_ms,
         store_about: builder.store.to_string(),
+        quarantine,
+        stall_secs: builder.stall_secs,
+        slow_calls: AtomicU64::new(0),
+        supervision: builder.supervision,
     });
-    run(parts, prepared, &engine_slots, &builder.clock)
+    run(parts, prepared, &engine_slots, &builder.clock, suspected)
 }
 
 /// Starts threads, waits until the first epoch is complete, opens the links (law S3).
@@ -166,6 +182,7 @@ fn run(
     prepared: Vec<Prepared>,
     engine_slots: &[Arc<Slot>],
     clock: &Clock,
+    suspected: Suspected,
 ) -> Result<Engine> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("twinflow:edge")
@@ -188,6 +205,10 @@ fn run(
         drop(workers);
         return Err(Error::new(ErrorKind::StateRefused, why));
     }
+    // All workers have loaded theirs before the first epoch was processed.
+    parts.recovered.forget();
+    let watch = Watch::start(&parts)?;
+    suspected.settle(&parts);
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
     drop(runtime.spawn(keep_house(Arc::clone(&parts), Arc::clone(&connections))));
     let handle = EngineHandle {
@@ -196,7 +217,8 @@ fn run(
         connections: Arc::clone(&connections),
         stopping: Arc::new(AtomicBool::new(false)),
     };
-    Ok(Engine { parts, connections, handle, runtime: Some(runtime), workers: Some(workers) })
+    let (runtime, workers) = (Some(runtime), Some(workers));
+    Ok(Engine { parts, connections, handle, runtime, workers, _watch: watch })
 }
 
 fn start_workers(parts: &Arc<Parts>, links: &Arc<EngineLinks>) -> Result<super::Workers> {
@@ -251,11 +273,13 @@ fn worker_count(asked: usize) -> usize {
     cores.saturating_sub(1).max(1)
 }
 
-fn open_store(choice: &StoreChoice, recover_from: Option<u64>) -> Result<Arc<dyn EpochStore>> {
-    match choice {
+fn open_store(builder: &EngineBuilder) -> Result<Arc<dyn EpochStore>> {
+    match &builder.store {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
-        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes, recover_from),
+        StoreChoice::Log { dir, segment_bytes, commit } => {
+            open_log(dir, *segment_bytes, *commit, builder)
+        }
     }
 }
 
@@ -263,14 +287,18 @@ fn open_store(choice: &StoreChoice, recover_from: Option<u64>) -> Result<Arc<dyn
 fn open_log(
     dir: &Path,
     segment_bytes: Option<u64>,
-    recover_from: Option<u64>,
+    commit: Commit,
+    builder: &EngineBuilder,
 ) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
     let clock = crate::clock::system_clock();
-    let options = LogOptions::new(random()?, Arc::new(failure::store_failed));
+    let supervision = builder.supervision.clone();
+    let failed = move |error| failure::store_failed(error, &supervision);
+    let options = LogOptions::new(random()?, Arc::new(failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    let options = LogOptions { segment_bytes, clock, recover_from, ..options };
+    let (sync_every, recover_from) = (commit.interval(), builder.recover_from);
+    let options = LogOptions { segment_bytes, sync_every, clock, recover_from, ..options };
     Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
@@ -278,7 +306,8 @@ fn open_log(
 fn open_log(
     dir: &Path,
     _segment_bytes: Option<u64>,
-    _recover_from: Option<u64>,
+    _commit: Commit,
+    _builder: &EngineBuilder,
 ) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();
     Err(Error::misconfigured(format!(

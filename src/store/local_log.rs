@@ -46,7 +46,7 @@ use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
 use self::mistakes::Mistakes;
-use self::queue::Queue;
+use self::queue::{Pace, Queue};
 use self::replay::{Found, Tail};
 use self::room::Room;
 use self::spares::Spares;
@@ -204,7 +204,7 @@ impl EpochStore for LocalLog {
         let found = self.found().take().expect("it was replayed above");
         let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
-        self.queue.begin(workers, claimed.base);
+        self.queue.begin(workers, claimed.base, Pace::of(&self.options));
         let failed = |cause| disk_error("start the log thread", cause);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
@@ -244,6 +244,10 @@ impl EpochStore for LocalLog {
 
     fn check_room(&self) -> bool {
         self.room.look()
+    }
+
+    fn shared_bytes(&self) -> Option<u64> {
+        (!self.options.sync_every.is_zero()).then(|| self.queue.bytes())
     }
 
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may unwrap, too")]
 
+#[cfg(feature = "demo-broker")]
+mod broker;
+
 use std::{collections::BTreeMap, process::Command};
 
 /// Runs the program and reads the one object that it prints.

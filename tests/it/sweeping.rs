@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use twinflow::{
-    Engine, EngineBuilder, StoreChoice,
+    Commit, Engine, EngineBuilder, StoreChoice,
     connectors::memory::{Memory, MemoryBroker},
     error::ErrorKind,
     prelude::*,
@@ -37,7 +37,8 @@ fn builder(dir: &Path, workers: usize, model: &str) -> EngineBuilder {
         }
         Ok(outcome)
     });
-    let store = StoreChoice::Log { dir: dir.to_owned(), segment_bytes: Some(SEGMENT) };
+    let (dir, segment_bytes) = (dir.to_owned(), Some(SEGMENT));
+    let store = StoreChoice::Log { dir, segment_bytes, commit: Commit::EveryEpoch };
     Engine::builder().workers(workers).store(store).model(model, large)
 }
 

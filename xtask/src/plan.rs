@@ -7,9 +7,9 @@
 use crate::step::{Action, Step};
 use crate::{cargo, deny, tidy};
 
-/// The features that tests, lints and pages are made with: everything that releases have, and the
-/// benches beside bare clients.
-const FULL: &str = "twinflow/full,twinflow-bench/kafka,twinflow-bench/mqtt";
+/// The features that tests, lints and pages are made with: everything that releases have, the
+/// demonstration's broker, and the benches beside bare clients.
+const FULL: &str = "twinflow/full,twinflow/demo-broker,twinflow-bench/kafka,twinflow-bench/mqtt";
 
 /// What reads the sources and compiles nothing.
 const READING: &[Step] = &[
@@ -60,6 +60,10 @@ const FEATURES: &[Step] = &[
         "features: twinflow, server",
         &["check", "-p", "twinflow", "--no-default-features", "--features", "server"],
     ),
+    Step::cargo(
+        "features: twinflow, demo-broker",
+        &["check", "-p", "twinflow", "--no-default-features", "--features", "demo-broker"],
+    ),
 ];
 
 /// Rungs 1 and 2 of the test ladder.
@@ -69,6 +73,10 @@ const UNIT_TESTS: &[Step] = &[Step::cargo("unit tests", &["test", "--workspace",
 const API_TESTS: &[Step] = &[Step::cargo("API tests", &["test", "--workspace", "--test", "it"])];
 
 const ALL_TESTS: &[Step] = &[Step::cargo("tests", &["test", "--workspace", "--features", FULL])];
+
+/// What most people see first, as they build it. The step before has the demonstration's broker.
+const DEFAULT_TESTS: &[Step] =
+    &[Step::cargo("demo without a broker", &["test", "-p", "twinflow", "--test", "demo"])];
 
 /// Tests that say something only when they are optimised. Name each one, since everything listed
 /// here is built a second time:
@@ -85,7 +93,8 @@ pub(crate) const DOCS: &[Step] = &[Step {
 }];
 
 /// Everything that CI runs.
-pub(crate) const TEST: &[&[Step]] = &[READING, LINTS, FEATURES, ALL_TESTS, RELEASE_TESTS, DOCS];
+pub(crate) const TEST: &[&[Step]] =
+    &[READING, LINTS, FEATURES, ALL_TESTS, DEFAULT_TESTS, RELEASE_TESTS, DOCS];
 
 /// Everything that CI runs except tests and features.
 pub(crate) const CHECK: &[&[Step]] = &[READING, LINTS, DOCS];

@@ -8,12 +8,14 @@
 use twinflow_connectors::{
     frame::FrameBuilder,
     message::{Format, Timestamp},
+    route::{bucket, owner, twin_hash},
     row::{RowHead, RowKind},
 };
 
 use super::{model_worker::ModelWorker, twins::Twins};
 use crate::{
     frame::Frame,
+    quarantine::put_quarantined,
     store::{EntryKind, EpochPart, SweepOrder},
     worker::WorkerShared,
 };
@@ -100,6 +102,7 @@ impl TwinSweep {
                     if shared.setup.index == 0 {
                         shared.setup.recovered.put_names(part);
                     }
+                    quarantined(shared, part);
                     Stage::Kept(0)
                 }
                 Stage::Kept(at) => kept(shared, at, part),
@@ -116,6 +119,16 @@ impl TwinSweep {
                 Stage::DeadLetters(after) => dead_letters(shared, after, part),
                 Stage::Done => return,
             };
+        }
+    }
+}
+
+/// Twins of this worker that are in quarantine; there are few.
+fn quarantined(shared: &WorkerShared, part: &mut EpochPart) {
+    let setup = &shared.setup;
+    for (model, one) in setup.quarantine.all() {
+        if owner(bucket(twin_hash(one.twin.as_bytes())), setup.edge.workers) == setup.index {
+            put_quarantined(part, model, &one);
         }
     }
 }

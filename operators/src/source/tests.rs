@@ -30,7 +30,7 @@ fn law_s1_a_link_that_fills_every_epoch_leaves_the_others_their_turn() {
     let edge = Edge::new(1, names, Arc::new(|| Timestamp(0)));
     let slots = [slot(0, "fast", false, &edge), slot(1, "slow", false, &edge)];
     let [mut fast, mut slow] = [slots[0].open(), slots[1].open()];
-    let shared = shared_of(&edge, &slots, &Models::new(), &Arc::default());
+    let shared = shared_of(&edge, &slots, &Models::new(), &Arc::default(), &Recovered::default());
     let mut intake = Intake::new(&shared);
     intake.finish();
     deliver(&mut slow, "slow", 1);
@@ -61,7 +61,7 @@ fn law_d2_a_sweep_writes_silent_positions_and_unconfirmed_feedback_again() {
     let edge = Edge::new(1, ModelNames::new([]), Arc::new(|| Timestamp(0)));
     let slots = [slot(0, "plant", false, &edge), slot(1, "other", false, &edge)];
     let store: Arc<NoStore> = Arc::default();
-    let shared = shared_of(&edge, &slots, &Models::new(), &store);
+    let shared = shared_of(&edge, &slots, &Models::new(), &store, &Recovered::default());
     for (slot, partition) in [(0, 3), (0, 4), (1, 3)] {
         slots[slot].restore_position(Position { topic: "silent".into(), partition, next: 9 });
     }
@@ -100,4 +100,31 @@ fn law_d2_a_sweep_writes_silent_positions_and_unconfirmed_feedback_again() {
     silent.sort_unstable();
     assert_eq!(silent, [(3, 9), (4, 9)]);
     assert_eq!(recovered.positions(1).count(), 1);
+}
+
+#[test]
+fn law_f4_a_careful_epoch_has_one_message_of_each_link() {
+    let names = ModelNames::new([("log".to_owned(), 0)]);
+    let edge = Edge::new(1, names, Arc::new(|| Timestamp(0)));
+    edge.set_careful(true);
+    let slots = [slot(0, "one", false, &edge), slot(1, "other", false, &edge)];
+    let [mut one, mut other] = [slots[0].open(), slots[1].open()];
+    let shared = shared_of(&edge, &slots, &Models::new(), &Arc::default(), &Recovered::default());
+    let mut intake = Intake::new(&shared);
+    intake.finish();
+    let mut delivery = one.intake.try_reserve().unwrap().unwrap();
+    assert!(delivery.push(&Message::new("log", "t", b"1")));
+    assert!(!delivery.push(&Message::new("log", "t", b"2")), "a delivery has one row");
+    delivery.deliver();
+    deliver(&mut one, "t", 1);
+    deliver(&mut other, "t", 1);
+    let mut rows = Vec::new();
+    for epoch in 1..=3 {
+        let mut taken = 0;
+        let more = intake.fill(epoch, true, |frame| taken += frame.view().rows());
+        rows.push(taken);
+        assert_eq!(more, taken > 0, "who has taken something looks again");
+        intake.finish();
+    }
+    assert_eq!(rows, [2, 1, 0]);
 }

@@ -9,12 +9,21 @@ use crate::error::{Error, Result};
 pub(super) struct Policy {
     /// Licences that may be used, `WITH` exceptions included.
     pub(super) licenses: Vec<String>,
+    /// Packages that may have other licences.
+    pub(super) exceptions: Vec<Exception>,
     /// Registries that packages may come from, without cargo's `registry+`.
     pub(super) registries: Vec<String>,
     /// Versions that may stand beside another version of the same package.
     pub(super) skips: Vec<Skip>,
     /// Advisories that are known and accepted.
     pub(super) advisories: Vec<Advisory>,
+}
+
+/// Licences that one package may have beside those of the list.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Exception {
+    pub(super) name: String,
+    pub(super) licenses: Vec<String>,
 }
 
 /// A version that may stand beside another one.
@@ -48,11 +57,17 @@ pub(super) struct Advisory {
 pub(super) fn parse(text: &str) -> Result<Policy> {
     let table: Table =
         text.parse().map_err(|error| Error::failed(format!("read deny.toml: {error}")))?;
-    let strings = |section, key| -> Result<Vec<String>> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let all: Option<Vec<String>> = list(&table, section, key)?.iter().map(text).collect();
+    let strings = |section, key| {
+        let all = texts(list(&table, section, key)?);
         all.ok_or_else(|| Error::failed(format!("deny.toml: [{section}] {key}: text only")))
     };
+    let exceptions = list(&table, "licenses", "exceptions")?.iter().map(|entry| {
+        let allow = entry.get("allow").and_then(Value::as_array).and_then(|all| texts(all));
+        let licenses = allow.ok_or_else(|| {
+            Error::failed(format!("deny.toml: an entry of 'exceptions' has no 'allow': {entry}"))
+        })?;
+        Ok(Exception { name: field(entry, "exceptions", "crate")?, licenses })
+    });
     let skips = list(&table, "bans", "skip")?.iter().map(|entry| {
         let (name, version) = (field(entry, "skip", "name")?, field(entry, "skip", "version")?);
         field(entry, "skip", "reason")?;
@@ -68,6 +83,7 @@ pub(super) fn parse(text: &str) -> Result<Policy> {
     });
     Ok(Policy {
         licenses: strings("licenses", "allow")?,
+        exceptions: exceptions.collect::<Result<_>>()?,
         registries: strings("sources", "allow-registry")?,
         skips: skips.collect::<Result<_>>()?,
         advisories: advisories.collect::<Result<_>>()?,
@@ -78,6 +94,10 @@ fn list<'t>(table: &'t Table, section: &str, key: &str) -> Result<&'t [Value]> {
     let list = table.get(section).and_then(|section| section.get(key)).and_then(Value::as_array);
     let list = list.ok_or_else(|| Error::failed(format!("deny.toml: [{section}] has no {key}")))?;
     Ok(list)
+}
+
+fn texts(list: &[Value]) -> Option<Vec<String>> {
+    list.iter().map(|value| value.as_str().map(str::to_owned)).collect()
 }
 
 fn field(entry: &Value, list: &str, key: &str) -> Result<String> {
@@ -97,6 +117,7 @@ mod tests {
         ignore = [{ id = "RUSTSEC-2000-0001", reason = "ours; look again 2030-01-01" }]
         [licenses]
         allow = ["MIT", "Apache-2.0 WITH LLVM-exception"]
+        exceptions = [{ allow = ["CC0-1.0"], crate = "keccak" }]
         [bans]
         skip = [{ name = "syn", version = "2", reason = "old derives" }]
         [sources]
@@ -107,6 +128,8 @@ mod tests {
     fn every_list_is_read() {
         let policy = parse(GOOD).expect("a policy");
         assert_eq!(policy.licenses, ["MIT", "Apache-2.0 WITH LLVM-exception"]);
+        let exception = Exception { name: "keccak".into(), licenses: vec!["CC0-1.0".into()] };
+        assert_eq!(policy.exceptions, [exception]);
         assert_eq!(policy.registries, ["https://example.org/index"]);
         assert!(policy.skips[0].covers("syn", "2.0.119"));
         assert_eq!(policy.advisories[0].id, "RUSTSEC-2000-0001");
@@ -114,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_list_that_is_absent_is_an_error_and_not_an_empty_list() {
-        let error = parse(&GOOD.replace("allow =", "allowed =")).expect_err("no allow");
+        let error =
+            parse(&GOOD.replace("allow = [\"MIT\"", "allowed = [\"MIT\"")).expect_err("no allow");
         assert_eq!(error.to_string(), "deny.toml: [licenses] has no allow");
     }
 

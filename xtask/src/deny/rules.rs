@@ -23,8 +23,11 @@ fn license(policy: &Policy, package: &Package) -> Option<String> {
     let Some(license) = &package.license else {
         return Some("its manifest names no licence".to_owned());
     };
+    let excepted = policy.exceptions.iter().filter(|exception| exception.name == package.name);
+    let excepted = excepted.flat_map(|exception| &exception.licenses);
+    let allowed: Vec<_> = policy.licenses.iter().chain(excepted).cloned().collect();
     match Expression::parse(license) {
-        Ok(expression) if expression.is_satisfied_by(&policy.licenses) => None,
+        Ok(expression) if expression.is_satisfied_by(&allowed) => None,
         Ok(_) => Some(format!("licence '{license}' is not covered by the list in deny.toml")),
         Err(error) => Some(format!("licence '{license}' cannot be read: {error}")),
     }
@@ -79,7 +82,7 @@ fn advisory(advisory: &Advisory) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::Skip;
+    use super::super::policy::{Exception, Skip};
     use super::*;
 
     const INDEX: &str = "registry+https://example.org/index";
@@ -87,6 +90,7 @@ mod tests {
     fn policy() -> Policy {
         Policy {
             licenses: vec!["MIT".to_owned()],
+            exceptions: vec![],
             registries: vec!["https://example.org/index".to_owned()],
             skips: vec![],
             advisories: vec![],
@@ -129,6 +133,16 @@ mod tests {
             "c 1.0.0: licence 'MIT OR' cannot be read: expected a licence, found the end",
         ];
         assert_eq!(check(&policy(), &packages), expected);
+    }
+
+    #[test]
+    fn an_exception_is_for_its_package_alone() {
+        let licenses = vec!["CC0-1.0".to_owned()];
+        let exceptions = vec![Exception { name: "a".to_owned(), licenses }];
+        let policy = Policy { exceptions, ..policy() };
+        let packages = ["a", "b"].map(|name| package(name, "1.0.0", Some("CC0-1.0"), INDEX));
+        let problem = "b 1.0.0: licence 'CC0-1.0' is not covered by the list in deny.toml";
+        assert_eq!(check(&policy, &packages), [problem]);
     }
 
     #[test]

@@ -63,11 +63,17 @@ const WALLS: &[Wall] = &[
         crates: &["rumqttc"],
         stands: Stands::Around(&[
             "connectors/src/mqtt*",
+            "src/demo/mqtt/wire.rs",
             "connectors/tests/mqtt/",
             "tests/brokers/",
             "benches/",
         ]),
         why: "a broker's client is the business of its connector",
+    },
+    Wall {
+        crates: &["rumqttd"],
+        stands: Stands::Around(&["src/demo/mqtt/broker.rs"]),
+        why: "it is sound enough for a demonstration; tests of delivery need a real broker",
     },
     Wall {
         crates: &["twinflow", "twinflow_connectors", "twinflow_operators"],
@@ -177,6 +183,17 @@ mod tests {
         assert!(is_refused("connectors/src/link.rs", text));
         assert!(is_refused("src/engine.rs", text));
         assert!(!is_refused("connectors/src/kafka/session.rs", text));
+    }
+
+    #[test]
+    fn the_broker_of_the_demonstration_is_nowhere_else() {
+        for path in ["tests/brokers/mqtt.rs", "connectors/src/mqtt/client.rs", "src/demo/fleet.rs"]
+        {
+            assert!(is_refused(path, "use rumqttd::Broker;"), "{path}");
+        }
+        assert!(!is_refused("src/demo/mqtt/broker.rs", "use rumqttd::Broker;"));
+        assert!(!is_refused("src/demo/mqtt/wire.rs", "use rumqttc::v5::AsyncClient;"));
+        assert!(is_refused("src/demo/mqtt/line.rs", "use rumqttc::v5::AsyncClient;"));
     }
 
     #[test]

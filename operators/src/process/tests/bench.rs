@@ -32,6 +32,7 @@ use crate::{
         MessageProcessor, Outcome, ProcessingError, ProcessingResult, RawState, Rollback, TwinModel,
     },
     models::Models,
+    quarantine::Quarantine,
     recover::{MODELS, Recovered},
     store::{Claimed, Entry, EntryKind, EpochPart, EpochStore, StoreError, SweepOrder, entries},
     worker::{Limits, WorkerSetup, WorkerShared},
@@ -241,7 +242,7 @@ impl Bench {
         let slots = slots.map(|(id, (name, answers))| slot(id as u16, name, answers, &edge));
         let slots: Vec<_> = slots.collect();
         let store = Arc::new(NoStore::default());
-        let shared = shared_of(&edge, &slots, &models, &store);
+        let shared = shared_of(&edge, &slots, &models, &store, &recovered);
         let workers = models.workers(|_| Some(MODEL), true);
         let here = Rc::clone(&shared);
         let setup = TwinsSetup { models: workers, slots, shared: here, encode: true };
@@ -328,7 +329,10 @@ pub(crate) fn shared_of(
     slots: &[Arc<Slot>],
     models: &Models,
     store: &Arc<NoStore>,
+    recovered: &Recovered,
 ) -> Rc<WorkerShared> {
+    let twins = recovered.quarantined().map(|(model, one)| (model, one.clone()));
+    let quarantine = Arc::new(Quarantine::new(twins, None));
     let mut recovered = Recovered::default();
     recovered.name(MODELS, MODEL, "log");
     Rc::new(WorkerShared::new(WorkerSetup {
@@ -346,6 +350,7 @@ pub(crate) fn shared_of(
         recovered: Arc::new(recovered),
         first_part: None,
         dead_letters: Arc::default(),
+        quarantine,
         progress: Arc::default(),
         control: Arc::default(),
         limits: Limits::of_worker(1),
