@@ -176,8 +176,14 @@ impl SimDisk {
 impl Inode {
     fn survivor(&self, random: &mut Random) -> Self {
         let mut bytes = self.durable.clone();
+        // A write is torn at sectors of 512 bytes, or only at those of 4,096.
+        let sectors = if random.below(2) == 0 { 1 } else { 4096 / SECTOR };
+        let (mut piece, mut survives) = (usize::MAX, false);
         for sector in &self.dirty {
-            if random.below(2) == 0 {
+            if sector / sectors != piece {
+                (piece, survives) = (sector / sectors, random.below(2) == 0);
+            }
+            if survives {
                 let from = sector * SECTOR;
                 let to = (from + SECTOR).min(self.seen.len());
                 bytes.resize(bytes.len().max(to), 0);

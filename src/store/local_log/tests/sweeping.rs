@@ -193,6 +193,58 @@ fn law_d2_what_was_durable_survives_every_sweep_and_what_was_removed_stays_away(
     assert!(all.recycled as u64 > 2 * seeds(200), "{all:?}");
 }
 
+/// The power goes in the middle of every step of a life with sweeps, one after the other.
+#[test]
+fn law_d2_a_power_cut_at_every_step_of_a_sweep_loses_nothing() {
+    let mut all = Happened::default();
+    for step in 0..seeds(300) {
+        for seed in 0..2 {
+            let mut random = Random(seed << 40);
+            let (disk, mut oracle) = (SimDisk::default(), Oracle::default());
+            disk.cut_after(step);
+            let mut lives = |disk: &SimDisk, groups| {
+                live(disk, &mut random, &mut oracle, (groups, None), &mut all)
+                    .unwrap_or_else(|error| panic!("step {step}, seed {seed}: {error}"));
+            };
+            lives(&disk, 80);
+            let after = disk.power_cut(&mut Random(step));
+            lives(&after, 4);
+            lives(&after.power_cut(&mut Random(step + 1)), 0);
+        }
+    }
+    println!("{all:?}");
+    assert!(all.sweeps > seeds(300) / 2, "{all:?}");
+}
+
+#[test]
+fn law_d7_a_flipped_bit_of_a_swept_log_is_refused_or_harmless() {
+    let disk = swept();
+    let contents = |disk: SimDisk| -> Result<Fold, StoreError> {
+        let driver = Driver::open_as(Arc::new(disk), 4, SEGMENT, None)?;
+        let mut seen = Fold::new();
+        driver.replay()?.iter().for_each(|entry| fold(&mut seen, entry));
+        Ok(seen)
+    };
+    let whole = contents(disk.copy()).unwrap();
+    let (mut random, mut refused) = (Random(9), 0);
+    for _ in 0..2000 {
+        let names = disk.segments();
+        let name = &names[random.below(names.len() as u64) as usize];
+        let mut bytes = disk.bytes(name);
+        let bit = random.below(bytes.len() as u64 * 8) as usize;
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let copy = disk.copy();
+        copy.put(name, &bytes);
+        match contents(copy) {
+            Ok(seen) => assert_eq!(seen, whole, "{name}, bit {bit}"),
+            Err(StoreError::Corrupt { .. }) => refused += 1,
+            Err(error) => panic!("{name}, bit {bit}: {error}"),
+        }
+    }
+    println!("{refused} of 2000 refused");
+    assert!(refused > 1000);
+}
+
 /// Seeds until a planted mistake is seen, at most this many.
 fn caught(mistake: Mistake) -> String {
     let found = (0..200).find_map(|seed| campaign(seed, Some(mistake)).err().map(|it| (seed, it)));
