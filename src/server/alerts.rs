@@ -30,10 +30,11 @@ impl Alerts {
             return;
         }
         let clock = system_clock();
+        self.tell(Duration::from_micros(clock().0));
         drop(runtime.spawn(async move {
             loop {
-                self.tell(Duration::from_micros(clock().0));
                 tokio::time::sleep(EVERY).await;
+                self.tell(Duration::from_micros(clock().0));
             }
         }));
     }

@@ -89,10 +89,10 @@ impl Audit {
     /// # Errors
     ///
     /// The line could not be written.
-    pub(crate) fn key(&self, what: &str, user: Option<String>, key: &KeyEntry) -> Result<()> {
+    pub(crate) fn key(&self, what: &str, user: String, key: &KeyEntry) -> Result<()> {
         let line = Line {
             event: "key",
-            who: user,
+            who: Some(user),
             what,
             outcome: "done",
             key: Some(&key.prefix),
@@ -158,7 +158,7 @@ mod tests {
         let audit = Audit::new(&dir);
         assert!(!dir.exists(), "a server that nobody asks for a change writes nothing");
         let (secret, entry) = new_key([5; 37], Role::Ingest, vec!["m".into()], "a/*".into());
-        audit.key("keys create", Some("root".into()), &entry).unwrap();
+        audit.key("keys create", "uid 7".into(), &entry).unwrap();
         let failed = LoginFailed {
             from: Some("10.0.0.1:5".parse().unwrap()),
             what: format!("GET /\n\"{}", "\u{fc}".repeat(WHAT_BYTES_MAX)),
@@ -171,7 +171,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(lines[0]["key"], entry.prefix);
-        assert_eq!((&lines[0]["who"], &lines[0]["twins"]), (&"root".into(), &"a/*".into()));
+        assert_eq!((&lines[0]["who"], &lines[0]["twins"]), (&"uid 7".into(), &"a/*".into()));
         assert_eq!(lines[1]["from"], "10.0.0.1:5");
         assert!(lines[1]["what"].as_str().unwrap().starts_with("GET /\n\"\u{fc}"));
         assert!(lines[1]["what"].as_str().unwrap().len() <= WHAT_BYTES_MAX);

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use tokio::{
     sync::SemaphorePermit,
     time::{Instant, timeout, timeout_at},
@@ -101,7 +102,8 @@ async fn collect<'s>(
     let mut all: Vec<u8> = Vec::new();
     let limit_secs = service.settings.body_timeout_secs;
     let first_deadline = Instant::now() + Duration::from_secs(limit_secs);
-    loop {
+    // A body whose length was announced has ended with its last byte: the end is not waited for.
+    while !body.is_end_stream() {
         let grace = Duration::from_secs(((first.len() + all.len()) / BYTES_PER_SEC_MIN) as u64);
         let Ok(frame) = timeout_at(first_deadline + grace, body.frame()).await else {
             let detail =

@@ -11,7 +11,7 @@ use super::{
     output::{OutputArgs, print, table, text},
 };
 use crate::{
-    config::{Config, Environment, Registries},
+    config::{Config, Registries},
     error::{Error, ErrorKind, Result},
     server::{audit::Audit, keys},
 };
@@ -155,7 +155,8 @@ impl Place {
     }
 
     fn audit(&self, what: &str, entry: &access::KeyEntry) -> Result<()> {
-        let user = Environment::of_process().get("USER").map(str::to_owned);
+        // A name in the environment is what anybody writes into it.
+        let user = format!("uid {}", rustix::process::getuid().as_raw());
         self.audit.key(what, user, entry)
     }
 }
