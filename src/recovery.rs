@@ -30,6 +30,7 @@ pub(crate) fn recover(
     store: &dyn EpochStore,
     models: &Models,
     connections: &[String],
+    keep_unknown: bool,
 ) -> Result<Recovery> {
     let mut recovered = Recovered::read(|each| store.replay(each))?;
     if let Some(damage) = recovered.damage() {
@@ -50,13 +51,15 @@ pub(crate) fn recover(
     let models: Vec<_> =
         models.names().map(|name| (name.to_owned(), number(MODELS, name))).collect();
     let connections: Vec<_> = connections.iter().map(|name| number(CONNECTIONS, name)).collect();
-    refuse_unknown(&recovered, &known)?;
+    refuse_unknown(&recovered, &known, keep_unknown)?;
+    recovered.keep_unknown(&known);
     let first_part = (!first.is_empty()).then_some(first);
     Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
 }
 
-/// What is stored and not configured would be lost silently; so the start fails (law D8).
-fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>) -> Result<()> {
+/// What is stored and not configured would be lost silently; so the start fails, or it is kept
+/// (law D8).
+fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool) -> Result<()> {
     let unknown = recovered.unknown(known);
     if unknown.is_empty() {
         return Ok(());
@@ -66,11 +69,15 @@ fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>) -> Result<
         _ => format!("connection \"{name}\" ({count} positions and feedback messages)"),
     });
     let names = named.collect::<Vec<_>>().join(", ");
+    if keep {
+        tracing::warn!(names, "kept as it is stored: the configuration lacks it");
+        return Ok(());
+    }
     Err(Error::new(
         ErrorKind::StateRefused,
         format!(
             "the state has what the configuration lacks: {names}; add it to the configuration, \
-             or start with another state directory"
+             keep it for later with --keep-unknown, or start with another state directory"
         ),
     ))
 }

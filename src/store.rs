@@ -15,5 +15,5 @@ mod memory;
 #[cfg(any(test, feature = "testing"))]
 pub use held::{HeldCounts, HeldStore};
 #[cfg(feature = "local-log")]
-pub use local_log::{Access, Disk, DiskFile, LocalLog, LockError, LogOptions};
+pub use local_log::{Access, Disk, DiskFile, Free, LocalLog, LockError, LogOptions};
 pub use memory::MemoryStore;

@@ -37,6 +37,8 @@ pub enum RowKind {
     Read = 6,
     /// Ends the quarantine of a twin.
     Release = 11,
+    /// Nothing of a twin: the worker that gets it rewrites a piece of what it holds (law D2).
+    Sweep = 12,
 }
 
 impl RowKind {
@@ -50,6 +52,7 @@ impl RowKind {
             5 => Self::Remove,
             6 => Self::Read,
             11 => Self::Release,
+            12 => Self::Sweep,
             _ => return None,
         })
     }

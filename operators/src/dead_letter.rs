@@ -42,6 +42,14 @@ pub struct DeadLetter {
     pub payload_bytes: u64,
 }
 
+impl DeadLetter {
+    /// Stored form without the payload: description length u32, description.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        let description = rmp_serde::to_vec_named(self).expect("a description always serialises");
+        [&(description.len() as u32).to_le_bytes()[..], &description].concat()
+    }
+}
+
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,10 +81,7 @@ impl DeadLetterKind {
 
 /// Stored form of the value of an entry: description length u32, description, payload.
 pub(crate) fn put_dead_letter(part: &mut EpochPart, letter: &DeadLetter, payload: &[u8]) {
-    let description = rmp_serde::to_vec_named(letter).expect("a description always serialises");
-    let mut value = Vec::with_capacity(description.len() + payload.len() + 4);
-    value.extend_from_slice(&(description.len() as u32).to_le_bytes());
-    value.extend_from_slice(&description);
+    let mut value = letter.stored();
     value.extend_from_slice(payload);
     part.put_ledger(EntryKind::DeadLetter, 0, &letter.number.to_le_bytes(), &value);
 }
@@ -107,7 +112,14 @@ impl DeadLetters {
         self.committed.fetch_max(epoch, Ordering::AcqRel);
     }
 
-    /// Forgets one.
+    /// Those with a number above `after`, committed or not.
+    pub(crate) fn behind(&self, after: u64, most: usize) -> Vec<DeadLetter> {
+        let known = self.known.lock().expect("dead letters");
+        known.range(after.saturating_add(1)..).take(most).map(|(_, it)| it.clone()).collect()
+    }
+
+    /// Forgets one. Only when the epoch that drops it is committed: a sweep writes what is here,
+    /// and nothing else.
     pub fn remove(&self, number: u64) -> Option<DeadLetter> {
         self.known.lock().expect("dead letters").remove(&number)
     }

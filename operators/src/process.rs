@@ -12,6 +12,7 @@ mod routes;
 pub(crate) mod scope;
 mod settings;
 mod statistics;
+pub(crate) mod sweep;
 mod table;
 pub(crate) mod testing;
 #[cfg(test)]

@@ -76,6 +76,11 @@ impl Quarantine {
         self.twins().values().cloned().collect()
     }
 
+    /// All of them with the numbers of their models.
+    pub(crate) fn all(&self) -> Vec<(u16, Quarantined)> {
+        self.twins().iter().map(|((model, _), one)| (*model, one.clone())).collect()
+    }
+
     /// How many there are of a model.
     pub fn len_of(&self, model: u16) -> usize {
         self.twins().range((model, String::new())..).take_while(|(key, _)| key.0 == model).count()

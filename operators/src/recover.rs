@@ -11,7 +11,7 @@ use std::{
 use twinflow_connectors::{
     link::{OutboxEntry, Position},
     message::Timestamp,
-    route::{bucket, owner, twin_hash},
+    route::{LEDGER_BUCKET, bucket, owner, twin_hash},
 };
 
 use self::{
@@ -20,9 +20,9 @@ use self::{
 };
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
-    process::{ids::twin_of_key, model_worker::ModelWorker},
+    process::{ids::twin_of_key, model_worker::ModelWorker, scope::put_feedback},
     quarantine::Quarantined,
-    store::{Entry, EntryKind},
+    store::{Entry, EntryKind, EpochPart, entries, first_entry_len},
 };
 
 /// What twins and their message ids were, as bytes: as large as all states together.
@@ -54,15 +54,27 @@ pub struct Recovered {
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
-    outbox: BTreeMap<u64, (u16, OutboxEntry)>,
-    outbox_order: HashMap<(u16, Vec<u8>), u64>,
-    outbox_next: u64,
+    outbox: BTreeMap<FeedbackKey, OutboxEntry>,
     dead_letters: BTreeMap<u64, DeadLetter>,
     quarantined: BTreeMap<(u16, String), Quarantined>,
     damage: Option<String>,
+    /// Entries of models and connections that the configuration lacks, as they were stored.
+    kept: EpochPart,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
     failed: Mutex<Option<String>>,
+}
+
+/// Connection, generation, epoch, index, model and twin: unconfirmed feedback in the order in which
+/// it was sent, however often a sweep has written it since.
+type FeedbackKey = (u16, u64, u64, u32, u16, Box<[u8]>);
+
+/// An entry that is carried for a later configuration.
+pub(crate) struct Kept<'a> {
+    /// Its bytes, if the worker that asks carries it.
+    pub(crate) own: Option<&'a [u8]>,
+    /// Where the next one is.
+    pub(crate) next: usize,
 }
 
 /// Loads one thing into the model that it belongs to.
@@ -118,16 +130,12 @@ impl Recovered {
             }
             EntryKind::Feedback => {
                 let feedback: OutboxEntry = rmp_serde::from_slice(value).ok()?;
-                self.outbox_next += 1;
-                self.outbox_order.insert((space, key.to_vec()), self.outbox_next);
-                self.outbox.insert(self.outbox_next, (space, feedback));
+                self.outbox.insert(read_feedback_key(space, key)?, feedback);
             }
             EntryKind::Delivered => {
-                if let Some(order) = self.outbox_order.remove(&(space, key.to_vec())) {
-                    self.outbox.remove(&order);
-                }
+                self.outbox.remove(&read_feedback_key(space, key)?);
             }
-            EntryKind::DeadLetter => {
+            EntryKind::DeadLetter | EntryKind::DeadLetterKept => {
                 let letter = read_dead_letter(value)?;
                 self.dead_letters.insert(letter.number, letter);
             }
@@ -197,6 +205,13 @@ impl Recovered {
         self.names.insert((space, number), name.to_owned());
     }
 
+    /// Writes all names again.
+    pub(crate) fn put_names(&self, part: &mut EpochPart) {
+        for ((space, number), name) in &self.names {
+            part.put_ledger(EntryKind::Name, *space, &number.to_le_bytes(), name.as_bytes());
+        }
+    }
+
     /// Models with stored twins and connections with stored positions or feedback that `known` does
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
@@ -205,12 +220,55 @@ impl Recovered {
         let models = stored.states.iter().map(|found| (MODELS, found.space));
         let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
-        let outbox = self.outbox.values().map(|(connection, _)| (CONNECTIONS, *connection));
+        let outbox = self.outbox.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
             *counts.entry(key).or_default() += 1;
         }
         let name = |key| self.names.get(key).cloned().unwrap_or_else(|| "(no name)".into());
         counts.iter().map(|(key, count)| (key.0, name(key), *count)).collect()
+    }
+
+    /// Carries what `known` does not have through every sweep, as opaque bytes (law D8).
+    pub fn keep_unknown(&mut self, known: &HashSet<(u16, u16)>) {
+        let mut kept = EpochPart::default();
+        let stored = self.stored();
+        let is_unknown = |found: &Found<'_>| !known.contains(&(MODELS, found.space));
+        for found in stored.states.iter().filter(is_unknown) {
+            let bucket = bucket(found.hash);
+            kept.put(EntryKind::State, bucket, found.space, found.key, found.value);
+        }
+        for found in stored.routes.iter().filter(is_unknown) {
+            let bucket = bucket(found.hash);
+            kept.put(EntryKind::Route, bucket, found.space, found.key, found.value);
+        }
+        for found in stored.ids.iter().filter(is_unknown) {
+            let bucket = bucket(twin_hash(twin_of_key(found.key).unwrap_or_default()));
+            kept.put(EntryKind::MessageId, bucket, found.space, found.key, found.value);
+        }
+        drop(stored);
+        for ((connection, topic, partition), next) in &self.positions {
+            if !known.contains(&(CONNECTIONS, *connection)) {
+                let key = position_key(topic, *partition);
+                kept.put_ledger(EntryKind::Position, *connection, &key, &next.to_le_bytes());
+            }
+        }
+        for ((connection, ..), entry) in &self.outbox {
+            if !known.contains(&(CONNECTIONS, *connection)) {
+                put_feedback(&mut kept, *connection, entry);
+            }
+        }
+        self.kept = kept;
+    }
+
+    /// The kept entry at this place that a worker carries, and the place behind it; what belongs to
+    /// no twin is carried by the first.
+    pub(crate) fn kept_at(&self, at: usize, worker: usize, workers: usize) -> Option<Kept<'_>> {
+        let bytes = self.kept.bytes().get(at..)?;
+        let length = first_entry_len(bytes)?;
+        let entry = entries(bytes).next()??;
+        let carrier = if entry.bucket == LEDGER_BUCKET { 0 } else { owner(entry.bucket, workers) };
+        let own = (carrier == worker).then(|| &bytes[..length]);
+        Some(Kept { own, next: at + length })
     }
 
     /// Stored positions of a connection (law D3).
@@ -225,13 +283,38 @@ impl Recovered {
 
     /// Unconfirmed feedback of a connection, in order.
     pub fn outbox(&self, connection: u16) -> impl Iterator<Item = &OutboxEntry> {
-        let of = self.outbox.values().filter(move |(number, _)| *number == connection);
+        let of = self.outbox.iter().filter(move |((number, ..), _)| *number == connection);
         of.map(|(_, feedback)| feedback)
     }
 
     /// All dead letters, oldest first.
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
         self.dead_letters.values()
+    }
+
+    /// Everything, one line each, sorted.
+    #[cfg(test)]
+    pub(crate) fn dump(&self) -> Vec<String> {
+        let stored = self.stored();
+        let twins = stored.states.iter().map(|it| format!("twin {it:?}"));
+        let routes = stored.routes.iter().map(|it| format!("route {it:?}"));
+        let ids = stored.ids.iter().map(|it| format!("id {it:?}"));
+        let quarantined = self.quarantined.iter().map(|it| format!("quarantined {it:?}"));
+        let names = self.names.iter().map(|it| format!("name {it:?}"));
+        let positions = self.positions.iter().map(|it| format!("position {it:?}"));
+        let outbox = self.outbox.iter().map(|it| format!("feedback {it:?}"));
+        let letters = self.dead_letters.values().map(|it| format!("dead letter {it:?}"));
+        let all = twins
+            .chain(routes)
+            .chain(quarantined)
+            .chain(ids)
+            .chain(names)
+            .chain(positions)
+            .chain(outbox)
+            .chain(letters);
+        let mut all: Vec<_> = all.chain([format!("time {:?}", self.now)]).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Sets a twin aside.
@@ -342,6 +425,17 @@ fn read_position_key(key: &[u8]) -> Option<(String, i32)> {
     Some((String::from_utf8(topic.to_vec()).ok()?, i32::from_le_bytes(*partition)))
 }
 
+/// What the key of feedback says, in the order in which feedback is kept.
+fn read_feedback_key(connection: u16, key: &[u8]) -> Option<FeedbackKey> {
+    let (model, key) = key.split_first_chunk::<2>()?;
+    let (generation, key) = key.split_first_chunk::<8>()?;
+    let (epoch, key) = key.split_first_chunk::<8>()?;
+    let (index, twin) = key.split_first_chunk::<4>()?;
+    let (generation, epoch) = (u64::from_le_bytes(*generation), u64::from_le_bytes(*epoch));
+    let (index, model) = (u32::from_le_bytes(*index), u16::from_le_bytes(*model));
+    Some((connection, generation, epoch, index, model, twin.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +477,32 @@ mod tests {
             (recovered.number(MODELS, "pumps"), recovered.free_number(MODELS)),
             (Some(4), 5)
         );
+    }
+
+    #[test]
+    fn law_d8_what_is_kept_for_later_is_carried_once_and_unchanged() {
+        let mut part = EpochPart::default();
+        for number in 0..100 {
+            let id = format!("pump-{number}");
+            let bucket = bucket(twin_hash(id.as_bytes()));
+            part.put(EntryKind::State, bucket, 4, id.as_bytes(), b"opaque");
+            part.put(EntryKind::Route, bucket, 4, id.as_bytes(), &[7, 0]);
+        }
+        part.put_ledger(EntryKind::Position, 9, &position_key("t", 1), &5u64.to_le_bytes());
+        part.put(EntryKind::State, 1, 5, b"known", b"x");
+        let mut recovered = Recovered::of_part(&part);
+        recovered.keep_unknown(&HashSet::from([(MODELS, 5)]));
+        let mut carried = EpochPart::default();
+        for worker in 0..3 {
+            let mut at = 0;
+            while let Some(kept) = recovered.kept_at(at, worker, 3) {
+                kept.own.iter().for_each(|own| carried.put_bytes(own, 1));
+                at = kept.next;
+            }
+        }
+        assert_eq!(carried.len(), 201);
+        let unknown = [(MODELS, "(no name)".into(), 100), (CONNECTIONS, "(no name)".into(), 1)];
+        assert_eq!(Recovered::of_part(&carried).unknown(&HashSet::new()), unknown);
     }
 
     #[test]

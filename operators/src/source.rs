@@ -7,6 +7,7 @@
 //! Reading order: `source/intake.rs` decides what is taken, this file moves it.
 
 mod intake;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -79,8 +80,13 @@ struct Ports {
 }
 
 impl Ports {
-    /// What the open epoch wrote beside its rows.
-    fn give_part(&mut self, open: &Held, part: EpochPart) {
+    /// The open epoch is over: what it wrote beside its rows.
+    fn finish(&mut self, open: &Held, intake: &mut Intake) {
+        if let Some(mut frame) = intake.sweep_row() {
+            let mut output = self.rows.activate();
+            output.session_with_builder(&open.rows).give_container(&mut frame);
+        }
+        let part = intake.finish();
         if !part.is_empty() {
             self.parts.activate().session(&open.parts).give(part);
         }
@@ -135,7 +141,7 @@ pub(crate) fn source<'scope>(
             if now > open.epoch() {
                 // Epoch 0 is timely's, not ours: a generation starts later, with an empty epoch.
                 if open.epoch() > 0 {
-                    ports.give_part(open, intake.finish());
+                    ports.finish(open, &mut intake);
                 }
                 open.move_to(now);
             }
@@ -157,8 +163,9 @@ pub(crate) fn source<'scope>(
                 again.activate_after(delay);
             }
             let unprocessed = shared_here.processed.behind(epoch);
-            if intake.has_data() && may_close && unprocessed < setup.limits.open_epochs_max {
-                ports.give_part(open, intake.finish());
+            let closes = intake.has_data() || (!setup.control.ends() && intake.sweeps_alone());
+            if closes && may_close && unprocessed < setup.limits.open_epochs_max {
+                ports.finish(open, &mut intake);
                 ports.give_news(open, other_processes(index, peers, setup.threads));
                 open.move_to(epoch + 1);
                 setup.progress.epochs.fetch_add(1, Ordering::Relaxed);

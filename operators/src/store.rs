@@ -35,9 +35,13 @@ pub enum EntryKind {
     /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
     Name = 11,
     /// A twin is in quarantine. Space: model. Key: twin id. Value: since when and why.
-    Quarantined = 13,
+    Quarantined = 12,
     /// It was released. Space: model. Key: twin id.
-    Released = 14,
+    Released = 13,
+    /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
+    /// description length u32, description. Never on disk: the store knows where the payload is,
+    /// and writes a `DeadLetter`, or nothing if the letter was dropped.
+    DeadLetterKept = 200,
 }
 
 impl EntryKind {
@@ -55,8 +59,9 @@ impl EntryKind {
             9 => Self::MessageId,
             10 => Self::Time,
             11 => Self::Name,
-            13 => Self::Quarantined,
-            14 => Self::Released,
+            12 => Self::Quarantined,
+            13 => Self::Released,
+            200 => Self::DeadLetterKept,
             _ => return None,
         })
     }
@@ -85,13 +90,54 @@ pub const ENTRY_HEAD: usize = 12;
 pub struct EpochPart {
     bytes: Vec<u8>,
     entries: u32,
+    swept: Swept,
+}
+
+/// What a part holds of a sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The sweep's number, 0 for none.
+    pub number: u64,
+    /// Bytes of entries that say nothing new.
+    pub bytes: u64,
+    /// The worker has rewritten its twins, message ids, dead letters and names.
+    pub twins_done: bool,
+    /// The worker has rewritten its positions and outboxes.
+    pub ledger_done: bool,
+}
+
+impl Swept {
+    /// Adds what another part of the same epoch holds.
+    fn extend(&mut self, other: &Self) {
+        let bytes = self.bytes + other.bytes;
+        if other.number > self.number {
+            *self = *other;
+        } else if other.number == self.number {
+            self.twins_done |= other.twins_done;
+            self.ledger_done |= other.ledger_done;
+        }
+        self.bytes = bytes;
+    }
+}
+
+/// What a store asks of all workers, so that it may drop old entries (laws D2, D10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepOrder {
+    /// Its number, larger than that of every earlier one.
+    pub number: u64,
+    /// Entries of epochs before this one may be dropped when the sweep is complete.
+    pub since: u64,
+    /// Bytes that a worker rewrites at least in an epoch in which it takes part.
+    pub bytes_min: usize,
+    /// Whether epochs are closed for the sweep alone: there is no room for anything else.
+    pub urgent: bool,
 }
 
 impl EpochPart {
     /// A part that reuses a buffer.
     pub fn with_buffer(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
-        Self { bytes: buffer, entries: 0 }
+        Self { bytes: buffer, ..Self::default() }
     }
 
     /// Adds an entry whose value is at hand.
@@ -157,6 +203,23 @@ impl EpochPart {
     pub fn extend(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         self.entries += other.entries;
+        self.swept.extend(&other.swept);
+    }
+
+    /// Adds entries that [`Self::bytes`] gave; there are `entries` of them.
+    pub fn put_bytes(&mut self, bytes: &[u8], entries: u32) {
+        self.bytes.extend_from_slice(bytes);
+        self.entries += entries;
+    }
+
+    /// What it holds of a sweep.
+    pub fn swept(&self) -> &Swept {
+        &self.swept
+    }
+
+    /// The same, to note it.
+    pub fn swept_mut(&mut self) -> &mut Swept {
+        &mut self.swept
     }
 
     /// The entries as bytes; [`entries`] reads them back.
@@ -169,9 +232,9 @@ impl EpochPart {
         self.entries
     }
 
-    /// Whether there are none.
+    /// Whether it says nothing, not even that a worker's part of a sweep is done.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.entries == 0 && !self.swept.twins_done && !self.swept.ledger_done
     }
 
     /// The buffer, for the next part.
@@ -190,6 +253,11 @@ pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Option<Entry<'_>>> {
         bytes = read.as_ref().map_or(&[], |(_, rest)| rest);
         Some(read.map(|(entry, _)| entry))
     })
+}
+
+/// Bytes of the first of some entries.
+pub fn first_entry_len(bytes: &[u8]) -> Option<usize> {
+    read_entry(bytes).map(|(_, rest)| bytes.len() - rest.len())
 }
 
 fn read_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
@@ -257,6 +325,26 @@ pub trait EpochStore: Send + Sync + 'static {
     /// needs no record: its joint frame is the commit.
     fn commit(&self, epoch: u64) -> u64 {
         epoch
+    }
+
+    /// What the workers are to rewrite now, if anything. Asked for often, so it must cost nothing.
+    ///
+    /// Each worker then writes everything that it holds again, a piece an epoch, as entries of its
+    /// parts, and says in [`Swept`] when it is done. A store may drop what it was given before
+    /// it gave the order once the parts of all workers are durable in which they say so.
+    fn sweep(&self) -> Option<SweepOrder> {
+        None
+    }
+
+    /// Whether there is so little room left that nothing new may be taken in. Asked for often.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Looks how much room there is and says what [`Self::is_full`] says from now on; called a few
+    /// times a second, since nothing that is written may come to notice it.
+    fn check_room(&self) -> bool {
+        self.is_full()
     }
 
     /// Payload of a dead letter that is durable.
@@ -387,6 +475,20 @@ mod tests {
             bytes.truncate(bytes.len() / 2);
             let _seen: Vec<_> = entries(&bytes).collect();
         }
+    }
+
+    #[test]
+    fn parts_of_an_epoch_say_together_what_they_hold_of_a_sweep() {
+        let mut part = EpochPart::default();
+        let twins = Swept { number: 3, bytes: 10, twins_done: true, ledger_done: false };
+        part.swept_mut().extend(&twins);
+        part.swept_mut().extend(&Swept { twins_done: false, ledger_done: true, ..twins });
+        let both = Swept { bytes: 20, ledger_done: true, ..twins };
+        assert_eq!(*part.swept(), both);
+        part.swept_mut().extend(&Swept { number: 2, bytes: 1, ..both });
+        part.swept_mut().extend(&Swept { number: 4, bytes: 1, ..Swept::default() });
+        assert_eq!(*part.swept(), Swept { number: 4, bytes: 22, ..Swept::default() });
+        assert!(part.is_empty() && !EpochPart { swept: twins, ..part }.is_empty());
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub(crate) struct WorkerShared {
     pub(crate) processed: Reached,
     /// The frontier behind `send`, as `acknowledge` last saw it.
     pub(crate) committed: Reached,
+    /// The last sweep of which the twins of this worker have done their part.
+    pub(crate) twins_swept: Cell<u64>,
     next_dead_letter: Cell<u64>,
 }
 
@@ -153,6 +155,7 @@ impl WorkerShared {
             ledger: RefCell::default(),
             processed: Reached::default(),
             committed: Reached::default(),
+            twins_swept: Cell::default(),
             next_dead_letter,
         }
     }

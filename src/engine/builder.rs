@@ -30,6 +30,8 @@ pub struct EngineBuilder {
     pub(super) store: StoreChoice,
     pub(super) clock: Clock,
     pub(super) wait_ms: u64,
+    pub(super) keep_unknown: bool,
+    pub(super) recover_from: Option<u64>,
     pub(super) stall_secs: u64,
     pub(super) supervision: Supervision,
 }
@@ -47,6 +49,8 @@ impl Default for EngineBuilder {
             store: StoreChoice::log_in("state".into()),
             clock: crate::clock::system_clock(),
             wait_ms: 10_000,
+            keep_unknown: false,
+            recover_from: None,
             stall_secs: 30,
             supervision: Supervision::default(),
         }
@@ -159,6 +163,23 @@ impl EngineBuilder {
     #[must_use]
     pub fn wait_ms(mut self, wait_ms: u64) -> Self {
         self.wait_ms = wait_ms;
+        self
+    }
+
+    /// Keeps what the state has of models and connections that this engine lacks, instead of
+    /// refusing to start (law D8): it is carried along as it is stored, until somebody has it
+    /// again.
+    #[must_use]
+    pub fn keep_unknown(mut self, keep: bool) -> Self {
+        self.keep_unknown = keep;
+        self
+    }
+
+    /// Goes on with a damaged log by giving up everything behind this epoch (law D7). A log that is
+    /// whole is not touched.
+    #[must_use]
+    pub fn recover_from(mut self, epoch: Option<u64>) -> Self {
+        self.recover_from = epoch;
         self
     }
 

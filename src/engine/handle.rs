@@ -215,7 +215,7 @@ impl EngineHandle {
         twin: &str,
     ) -> Result<(OutcomeKind, u64), RequestError> {
         let (model, _) = (self.model(model)?, self.owner(twin)?);
-        if self.parts.edge.refusals.is_held() {
+        if self.parts.edge.refusals.of_store().is_some() {
             return Err(RequestError::Held);
         }
         self.links.ask(RequestRow { kind, model, twin }, self.limit()).await
@@ -291,9 +291,7 @@ impl EngineHandle {
         if self.stopping.load(Ordering::Acquire) {
             reasons.push("the engine is stopping".to_owned());
         }
-        if self.parts.edge.refusals.is_held() {
-            reasons.push("the store has not moved for two seconds".to_owned());
-        }
+        reasons.extend(self.parts.edge.refusals.of_store().map(str::to_owned));
         for (model, refused) in self.parts.edge.refusals.models() {
             reasons.push(format!("model \"{model}\": {}", refused.reason));
         }

@@ -70,12 +70,28 @@ pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>)
                 tracing::info!("the store moves again");
             }
         }
+        check_room(&parts);
         pause_failing(&parts, &connections);
         if look.is_multiple_of(EXPIRE_EVERY) {
             let now = (parts.time)();
             parts.slots.iter().for_each(|slot| slot.expire_feedback(now));
         }
     }
+}
+
+/// Sources take nothing while the disk is full; whoever waits for their room is woken when it is
+/// not (law D10).
+fn check_room(parts: &Parts) {
+    let full = parts.store.check_room();
+    if parts.edge.refusals.set_full(full) == full {
+        return;
+    }
+    if full {
+        tracing::error!("the disk of the state has no room left; nothing is taken in");
+    } else {
+        tracing::info!("the disk of the state has room again");
+    }
+    parts.wakes.iter().for_each(|wake| wake.ring());
 }
 
 /// A connection that keeps bringing messages on which their model fails is paused, unless its

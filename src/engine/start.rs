@@ -125,9 +125,9 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     check_names(&builder)?;
     prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
-    let store = open_store(&builder.store, &builder.supervision)?;
+    let store = open_store(&builder)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
-    let mut recovery = recover(&*store, &builder.models, &names)?;
+    let mut recovery = recover(&*store, &builder.models, &names, builder.keep_unknown)?;
     let suspected = Suspected::find(&builder, &mut recovery)?;
     let Recovery { recovered, connections, models, first_part } = recovery;
     let claimed = store.claim(workers)?;
@@ -273,12 +273,12 @@ fn worker_count(asked: usize) -> usize {
     cores.saturating_sub(1).max(1)
 }
 
-fn open_store(choice: &StoreChoice, supervision: &Supervision) -> Result<Arc<dyn EpochStore>> {
-    match choice {
+fn open_store(builder: &EngineBuilder) -> Result<Arc<dyn EpochStore>> {
+    match &builder.store {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
         StoreChoice::Log { dir, segment_bytes, commit } => {
-            open_log(dir, *segment_bytes, *commit, supervision)
+            open_log(dir, *segment_bytes, *commit, builder)
         }
     }
 }
@@ -288,17 +288,17 @@ fn open_log(
     dir: &Path,
     segment_bytes: Option<u64>,
     commit: Commit,
-    supervision: &Supervision,
+    builder: &EngineBuilder,
 ) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
     let clock = crate::clock::system_clock();
-    let supervision = supervision.clone();
+    let supervision = builder.supervision.clone();
     let failed = move |error| failure::store_failed(error, &supervision);
     let options = LogOptions::new(random()?, Arc::new(failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    let sync_every = commit.interval();
-    let options = LogOptions { segment_bytes, sync_every, clock, ..options };
+    let (sync_every, recover_from) = (commit.interval(), builder.recover_from);
+    let options = LogOptions { segment_bytes, sync_every, clock, recover_from, ..options };
     Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
@@ -307,7 +307,7 @@ fn open_log(
     dir: &Path,
     _segment_bytes: Option<u64>,
     _commit: Commit,
-    _supervision: &Supervision,
+    _builder: &EngineBuilder,
 ) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();
     Err(Error::misconfigured(format!(

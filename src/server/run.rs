@@ -32,6 +32,15 @@ use crate::{
     supervisor::{Child, Inherited, Listener},
 };
 
+/// What a start is asked for beside the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StartOptions {
+    /// Everything behind this epoch is given up, if the log is damaged.
+    pub(super) recover_from: Option<u64>,
+    /// What the file lacks is kept.
+    pub(super) keep_unknown: bool,
+}
+
 /// Runs until a signal, with what the supervisor handed over if there is one; says what was left.
 ///
 /// # Errors
@@ -42,9 +51,11 @@ pub(super) fn run(
     config: Config,
     insecure: bool,
     child: Option<(Child, Inherited)>,
+    options: StartOptions,
 ) -> Result<Stopped> {
     let Some((child, Inherited { listeners, note })) = child else {
-        return serve_until_stopped(config, insecure, Vec::new(), Supervision::default());
+        let supervision = Supervision::default();
+        return serve_until_stopped(config, insecure, Vec::new(), supervision, options);
     };
     let teller = child.clone();
     let supervision = Supervision {
@@ -52,7 +63,7 @@ pub(super) fn run(
         suspect: note.suspect,
         tell: Arc::new(move |report| teller.tell(report)),
     };
-    let stopped = serve_until_stopped(config, insecure, listeners, supervision);
+    let stopped = serve_until_stopped(config, insecure, listeners, supervision, options);
     if stopped.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
         child.tell(Report::Final);
     }
@@ -64,6 +75,7 @@ fn serve_until_stopped(
     insecure: bool,
     inherited: Vec<Listener>,
     supervision: Supervision,
+    options: StartOptions,
 ) -> Result<Stopped> {
     files::raise_limit();
     let audit = Arc::new(Audit::new(&config.state.dir));
@@ -101,7 +113,7 @@ fn serve_until_stopped(
         let _entered = runtime.enter();
         crate::signals::listen()?
     };
-    let engine = start(config, supervision)?;
+    let engine = start(config, supervision, options)?;
     api.started(engine.handle());
     tracing::info!("ready");
     runtime.block_on(stop_asked);
@@ -182,7 +194,7 @@ pub(crate) fn run_id() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn start(config: Config, supervision: Supervision) -> Result<Engine> {
+fn start(config: Config, supervision: Supervision, options: StartOptions) -> Result<Engine> {
     let mut models = Models::new();
     for model in config.models {
         models = model.processor.add_to(models, &model.name, model.settings);
@@ -198,6 +210,8 @@ fn start(config: Config, supervision: Supervision) -> Result<Engine> {
         .wait_ms(u64::try_from(config.server.wait.as_millis()).unwrap_or(u64::MAX))
         .stall_secs(config.server.stall_secs)
         .store(store(config.state))
+        .keep_unknown(options.keep_unknown)
+        .recover_from(options.recover_from)
         .supervision(supervision)
         .start()
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics,
+    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
 };
 
 type Bell = Arc<dyn Fn() + Send + Sync>;
@@ -175,6 +175,18 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
     fn commit(&self, epoch: u64) -> u64 {
         self.shared.state().counts.commits += 1;
         self.inner.commit(epoch)
+    }
+
+    fn sweep(&self) -> Option<SweepOrder> {
+        self.inner.sweep()
+    }
+
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+
+    fn check_room(&self) -> bool {
+        self.inner.check_room()
     }
 
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -4,8 +4,8 @@
 //! writes whatever has gathered as one group with one sync, so a slow disk makes larger groups, not
 //! a slower engine.
 //!
-//! Not yet: segments are neither swept nor recycled, so the directory grows without end, and
-//! payloads of dropped dead letters keep their room.
+//! When the log has grown by as much as is alive, the workers write everything again, a piece an
+//! epoch, as entries of ordinary frames. Segments that are older than that sweep go.
 
 mod counters;
 mod dead_letters;
@@ -15,9 +15,13 @@ mod format;
 mod group;
 mod history;
 mod marker;
+mod mistakes;
 mod options;
 mod queue;
 mod replay;
+mod room;
+mod spares;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -31,18 +35,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics,
+    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
 };
 
-pub use self::disk::{Access, Disk, DiskFile, LockError};
+pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
 pub use self::options::LogOptions;
 
 use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
+use self::mistakes::Mistakes;
 use self::queue::{Pace, Queue};
-use self::replay::Found;
+use self::replay::{Found, Tail};
+use self::room::Room;
+use self::spares::Spares;
+use self::sweep::{Complete, Orders, Sweeps};
 use self::writer::{Writer, mix};
 
 /// A log in one directory on one machine, for one process at a time.
@@ -58,7 +66,14 @@ pub struct LocalLog {
     queue: Arc<Queue>,
     index: Arc<Index>,
     counters: Arc<Counters>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    orders: Arc<Orders>,
+    spares: Arc<Spares>,
+    room: Arc<Room>,
+    /// The log thread, and the helper that makes spares.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether there is a helper; without one all that is done is done on the log thread.
+    helps: bool,
+    mistakes: Mistakes,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
@@ -82,7 +97,9 @@ impl LocalLog {
                 ),
             });
         }
-        Self::open_on(Arc::new(disk::Directory::new(directory)), options)
+        let mut log = Self::open_on(Arc::new(disk::Directory::new(directory)), options)?;
+        log.helps = true;
+        Ok(log)
     }
 
     /// Opens the log on a disk of the caller's, with segments of any length: for fault tests.
@@ -92,7 +109,13 @@ impl LocalLog {
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Self, StoreError> {
         let (lock, log_id) = marker::take(&*disk, mix(options.random))?;
+        let orders: Arc<Orders> = Arc::default();
         Ok(Self {
+            room: Arc::new(Room::new(
+                Arc::clone(&disk),
+                Arc::clone(&orders),
+                options.segment_bytes,
+            )),
             disk,
             options,
             log_id,
@@ -100,7 +123,11 @@ impl LocalLog {
             queue: Arc::default(),
             index: Arc::default(),
             counters: Arc::default(),
-            thread: Mutex::default(),
+            orders,
+            spares: Arc::default(),
+            threads: Mutex::default(),
+            helps: false,
+            mistakes: Mistakes::default(),
             _lock: lock,
         })
     }
@@ -109,32 +136,63 @@ impl LocalLog {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes of all files; what cannot be looked at is not counted.
+    fn disk_bytes(&self) -> u64 {
+        let names = self.disk.list().unwrap_or_default();
+        let length = |name: &String| self.disk.open(name, Access::Read)?.length();
+        names.iter().filter_map(|name| length(name).ok()).sum()
+    }
+
     /// The end of the log, made safe to write behind.
-    fn writer(&self, found: &Found) -> Result<Writer, StoreError> {
+    fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
         let open = tail::secure(&*self.disk, found)?;
-        let (disk, options) = (Arc::clone(&self.disk), &self.options);
-        let index = Arc::clone(&self.index);
-        let letters = DeadLetters::new(disk, index, options.segment_bytes, found.next_dead_letters);
-        Ok(Writer {
+        let options = &self.options;
+        let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
+        let next_file = found.dead_letters.iter().max().map_or(1, |newest| newest + 1);
+        let (disk, index) = (Arc::clone(&self.disk), Arc::clone(&self.index));
+        let letters = DeadLetters::new(disk, index, segment_bytes, next_file, mistakes);
+        letters.remove_unneeded(&found.dead_letters)?;
+        let complete = found.tail.as_ref().map_or(
+            Complete { first_segment: 1, live_bytes: 0 },
+            |Tail { header, .. }| Complete {
+                first_segment: header.first_segment,
+                live_bytes: header.live_bytes,
+            },
+        );
+        self.spares.begin(&found.spares);
+        let found_bytes = (complete.live_bytes, found.log_bytes);
+        let mut writer = Writer {
             disk: Arc::clone(&self.disk),
             log_id: self.log_id,
             random: options.random,
-            segment_bytes: options.segment_bytes,
+            segment_bytes,
+            mistakes,
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
             letters,
             next_segment: open.as_ref().map_or(1, |open| open.number + 1),
             open,
             history: found.history,
+            synced: found.history,
             group: Group::default(),
-        })
+            swept: Vec::new(),
+            sweeps: Sweeps::new(workers, segment_bytes, found_bytes, mistakes),
+            orders: Arc::clone(&self.orders),
+            oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
+            complete,
+            roll: false,
+            spares: Arc::clone(&self.spares),
+            room: Arc::clone(&self.room),
+        };
+        writer.start(workers)?;
+        Ok(writer)
     }
 }
 
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, each)?;
-        self.counters.found(found.disk_bytes);
+        let limit = self.options.recover_from;
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
         *self.found() = Some(found);
         Ok(())
     }
@@ -144,13 +202,19 @@ impl EpochStore for LocalLog {
             self.replay(&mut |_| {})?;
         }
         let found = self.found().take().expect("it was replayed above");
-        let mut writer = self.writer(&found)?;
-        writer.start(workers)?;
+        let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
         self.queue.begin(workers, claimed.base, Pace::of(&self.options));
-        let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options)
-            .map_err(|cause| disk_error("start the log thread", cause))?;
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        let failed = |cause| disk_error("start the log thread", cause);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
+        threads.push(thread.map_err(failed)?);
+        if self.helps {
+            let (spares, disk) = (Arc::clone(&self.spares), Arc::clone(&self.disk));
+            let helper = spares.spawn(disk, self.options.segment_bytes);
+            threads.push(helper.map_err(failed)?);
+        }
+        drop(threads);
         Ok(claimed)
     }
 
@@ -170,6 +234,18 @@ impl EpochStore for LocalLog {
         self.queue.durable()
     }
 
+    fn sweep(&self) -> Option<SweepOrder> {
+        self.orders.get()
+    }
+
+    fn is_full(&self) -> bool {
+        self.room.is_full()
+    }
+
+    fn check_room(&self) -> bool {
+        self.room.look()
+    }
+
     fn shared_bytes(&self) -> Option<u64> {
         (!self.options.sync_every.is_zero()).then(|| self.queue.bytes())
     }
@@ -187,16 +263,18 @@ impl EpochStore for LocalLog {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        self.counters.read()
+        StoreStatistics { disk_bytes: self.disk_bytes(), ..self.counters.read() }
     }
 }
 
 impl Drop for LocalLog {
     fn drop(&mut self) {
         self.queue.stop();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // A thread that panicked has said so, and the hook of law F1 ends the process.
-        drop(thread.map(JoinHandle::join));
+        self.spares.stop();
+        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // One that panicked has said so, and the hook of law F1 ends the process.
+            let _panicked = thread.join().is_err();
+        }
     }
 }
 

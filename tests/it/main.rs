@@ -11,3 +11,4 @@ mod held;
 mod laws;
 mod property;
 mod restart;
+mod sweeping;

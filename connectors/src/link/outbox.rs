@@ -186,6 +186,13 @@ impl Outbox {
         self.given_up.len() > before
     }
 
+    /// Unconfirmed entries with a ticket above `ticket`. Whatever is handed out again gets tickets
+    /// above all that were ever given, so a walk by them misses nothing.
+    pub(super) fn behind(&self, ticket: u64, most: usize) -> Vec<(u64, Arc<OutboxEntry>)> {
+        let later = self.unconfirmed.range(ticket + 1..).take(most);
+        later.map(|(ticket, entry)| (*ticket, Arc::clone(entry))).collect()
+    }
+
     /// The entry of a ticket, unless it was confirmed or given up meanwhile.
     pub(super) fn entry(&self, ticket: u64) -> Option<&Arc<OutboxEntry>> {
         self.unconfirmed.get(&ticket)
@@ -248,6 +255,24 @@ mod tests {
             "an acknowledgement never waits for a ticket that is gone"
         );
         assert_eq!(outbox.given_up.len(), 1);
+    }
+
+    #[test]
+    fn a_walk_by_tickets_sees_what_is_handed_out_again_in_between() {
+        let mut outbox = Outbox::default();
+        for index in 0..5 {
+            outbox.put(entry(index, 0), &OUTBOX_LIMITS);
+        }
+        let mut seen = Vec::new();
+        let mut ticket = 0;
+        while let Some((last, found)) = outbox.behind(ticket, 1).pop() {
+            ticket = last;
+            seen.push(found.id.index);
+            if seen.len() == 2 {
+                outbox.hand_out_again();
+            }
+        }
+        assert_eq!(seen, [0, 1, 0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Refusals {
     held: AtomicBool,
+    full: AtomicBool,
     any_model: AtomicBool,
     models: RwLock<BTreeMap<String, Refused>>,
 }
@@ -35,6 +36,24 @@ impl Refusals {
     /// Says whether the store is held; gives what was said before.
     pub fn set_held(&self, held: bool) -> bool {
         self.held.swap(held, Ordering::AcqRel)
+    }
+
+    /// Whether there is no room to keep anything new.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Says whether there is no room; gives what was said before.
+    pub fn set_full(&self, full: bool) -> bool {
+        self.full.swap(full, Ordering::AcqRel)
+    }
+
+    /// Why nothing is taken for any model; `None` when something is.
+    pub fn of_store(&self) -> Option<&'static str> {
+        if self.is_full() {
+            return Some("the disk of the state has no room left");
+        }
+        self.is_held().then_some("the store has not moved for two seconds")
     }
 
     /// Takes no messages for a model until [`Self::allow`]; `false` when that was so already.
@@ -60,8 +79,8 @@ impl Refusals {
 
     /// Why a message for this model is refused; `None` when it is not.
     pub fn reason(&self, model: &str) -> Option<String> {
-        if self.is_held() {
-            return Some("the store has not moved for two seconds".to_owned());
+        if let Some(reason) = self.of_store() {
+            return Some(reason.to_owned());
         }
         if !self.any_model.load(Ordering::Acquire) {
             return None;
@@ -87,5 +106,7 @@ mod tests {
         assert_eq!(refusals.reason("pumps"), None);
         assert!(!refusals.set_held(true));
         assert!(refusals.reason("fans").is_some());
+        assert!(!refusals.set_full(true));
+        assert!(refusals.reason("fans").unwrap().contains("no room"));
     }
 }

@@ -369,6 +369,22 @@ impl Slot {
         Confirmations { confirmed, given_up }
     }
 
+    /// Partitions of which anything was ever taken, with the next position.
+    pub fn positions(&self) -> Vec<Position> {
+        let state = self.state();
+        state.partitions.iter().filter(|known| known.next > 0).cloned().collect()
+    }
+
+    /// Unconfirmed feedback with a ticket above `ticket`, in order, at most `most` of it.
+    pub fn unconfirmed_behind(&self, ticket: u64, most: usize) -> Vec<(u64, Arc<OutboxEntry>)> {
+        self.state().outbox.behind(ticket, most)
+    }
+
+    /// Feedback that was given up and that [`Self::take_confirmations`] has not taken yet.
+    pub fn given_up(&self) -> Vec<Arc<OutboxEntry>> {
+        self.state().outbox.given_up.iter().map(|(entry, _)| Arc::clone(entry)).collect()
+    }
+
     /// Whether [`Self::take_confirmations`] would give anything.
     pub fn has_confirmations(&self) -> bool {
         let state = self.state();

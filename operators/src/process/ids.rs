@@ -1,12 +1,15 @@
 //! Ids of messages that were handled, so that a repetition is answered and not applied (law D5).
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use twinflow_connectors::{
+    message::Timestamp,
+    route::{bucket, twin_hash},
 };
 
-use serde::{Deserialize, Serialize};
-use twinflow_connectors::message::Timestamp;
+use crate::store::{EntryKind, EpochPart};
 
 /// What is remembered of a handled message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +25,8 @@ pub(crate) struct Handled {
 /// The ids of one model on one worker.
 #[derive(Debug, Default)]
 pub(crate) struct MessageIds {
-    handled: HashMap<Box<[u8]>, Handled>,
+    /// By place too, so that a sweep can go on where it stopped.
+    handled: IndexMap<Box<[u8]>, Handled>,
     /// When each may be forgotten, soonest first: connections differ in how long they keep ids, and
     /// recovery loads them in any order.
     by_time: BinaryHeap<Reverse<(Timestamp, Box<[u8]>)>>,
@@ -44,6 +48,13 @@ pub(crate) fn twin_of_key(key: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_le_bytes(*len)))
 }
 
+/// Stores an id with its answer.
+pub(crate) fn put_id(part: &mut EpochPart, model: u16, key: &[u8], handled: &Handled) {
+    let value = rmp_serde::to_vec(handled).expect("an answer always serialises");
+    let bucket = bucket(twin_hash(twin_of_key(key).unwrap_or_default()));
+    part.put(EntryKind::MessageId, bucket, model, key, &value);
+}
+
 impl MessageIds {
     /// What became of the message with this key.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Handled> {
@@ -63,9 +74,31 @@ impl MessageIds {
         while self.by_time.peek().is_some_and(|Reverse((forget_at, _))| *forget_at <= now) {
             let Some(Reverse((_, key))) = self.by_time.pop() else { return };
             if self.handled.get(&key).is_some_and(|handled| handled.forget_at <= now) {
-                self.handled.remove(&key);
+                self.handled.swap_remove(&key);
             }
         }
+    }
+
+    /// Gives ids to `each`, the last place first, until it says stop; whether that was all. `left`
+    /// is how many are left, none before the first call.
+    ///
+    /// What is forgotten in between leaves its place to the last one, which was given already or is
+    /// still to come; ids that are put in between may be left out.
+    pub(crate) fn sweep(
+        &self,
+        left: &mut Option<usize>,
+        mut each: impl FnMut(&[u8], &Handled) -> bool,
+    ) -> bool {
+        let mut at = left.unwrap_or(usize::MAX).min(self.handled.len());
+        let mut more = true;
+        while at > 0 && more {
+            at -= 1;
+            if let Some((key, handled)) = self.handled.get_index(at) {
+                more = each(key, handled);
+            }
+        }
+        *left = Some(at);
+        at == 0
     }
 
     /// How many are remembered.
@@ -77,6 +110,7 @@ impl MessageIds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_id_is_forgotten_when_its_time_has_come_and_not_before() {
@@ -100,6 +134,46 @@ mod tests {
         }
         ids.expire(Timestamp(10));
         assert_eq!((ids.len(), ids.get(&id_key("t", 1, b"soon"))), (2, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_sweep_in_pieces_misses_no_id_that_is_there_all_the_time(
+            steps in prop::collection::vec((0u64..60, 0u64..40, any::<bool>()), 1..60),
+        ) {
+            let mut ids = MessageIds::default();
+            let put = |ids: &mut MessageIds, id: u64, at: u64| {
+                let handled =
+                    Handled { forget_at: Timestamp(at), body_hash: 0, answer: Vec::new() };
+                ids.put(id_key("t", 1, &id.to_le_bytes()), handled);
+            };
+            (0..60).for_each(|id| put(&mut ids, id, id));
+            let (mut left, mut seen, mut done) = (None, std::collections::HashSet::new(), false);
+            let mut now = 0;
+            for (id, later, forget) in steps {
+                if forget {
+                    now += later / 10;
+                    ids.expire(Timestamp(now));
+                } else {
+                    put(&mut ids, 1000 + id, 2000);
+                }
+                let mut few = 0;
+                done |= ids.sweep(&mut left, |key, _| {
+                    seen.insert(key.to_vec());
+                    few += 1;
+                    few < 4
+                });
+            }
+            while !done {
+                done = ids.sweep(&mut left, |key, _| {
+                    seen.insert(key.to_vec());
+                    true
+                });
+            }
+            for id in now + 1..60 {
+                prop_assert!(seen.contains(&id_key("t", 1, &id.to_le_bytes())), "{id}");
+            }
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use twinflow_connectors::{
     frame::FrameView,
     link::{Refused, Slot},
     message::Timestamp,
+    route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
 
@@ -21,12 +22,13 @@ use super::{
     call::{CallSite, Calls},
     failing::Failing,
     guard::guarded,
-    ids::{Handled, MessageIds, twin_of_key},
+    ids::{Handled, MessageIds, put_id, twin_of_key},
     routes::{Route, Routes},
     scope::EpochScope,
     settings::ModelSettings,
     statistics::ModelStatistics,
-    table::{NO_ROW, TwinTable},
+    sweep::Within,
+    table::{NO_ROW, TwinSlot, TwinTable},
     twin_run::TwinRun,
 };
 use crate::{
@@ -34,6 +36,7 @@ use crate::{
     model::{MessageProcessor, RawState, Rollback, TwinModel},
     prefetch::prefetch,
     quarantine::TwinNote,
+    store::{EntryKind, EpochPart},
 };
 
 /// How many rows ahead `gather` asks for a row and its cell, and for its slot; how many twins ahead
@@ -41,6 +44,9 @@ use crate::{
 const CELLS_AHEAD: usize = 32;
 const SLOTS_AHEAD: usize = 16;
 const TWINS_AHEAD: usize = 6;
+
+/// Slots that a sweep looks at in one epoch at most, with twins or without.
+const SLOTS_SWEPT_MAX: u32 = 65_536;
 
 /// What `gather` found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +74,8 @@ pub(crate) trait ModelWorker {
     fn run(&mut self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], scope: &mut EpochScope<'_>);
     /// Recovery: so many twins come.
     fn expect(&mut self, twins: usize);
+    /// Rewrites what lives here until `part` has `until` bytes; whether that was all.
+    fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool;
     /// Recovery: a stored state, its version, and the twin's stored route.
     fn load(
         &mut self,
@@ -193,6 +201,41 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
+    /// Writes a twin again: its state as it is, in the newest version, and its route.
+    fn rewrite(&self, slot: &TwinSlot<P::Model>, part: &mut EpochPart) -> Result<(), String> {
+        let Some(state) = &slot.state else { return Ok(()) };
+        let (key, bucket) = (slot.id.as_bytes(), bucket(twin_hash(slot.id.as_bytes())));
+        part.put_with(EntryKind::State, bucket, self.number, key, |to| {
+            to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
+            // The user's code, outside of any call.
+            let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
+            written.map_err(|error| error.to_string())
+        })?;
+        if let Some(route) = self.routes.get(slot.route) {
+            part.put(EntryKind::Route, bucket, self.number, key, &route.encode());
+        }
+        Ok(())
+    }
+
+    /// Writes the twins again from where the sweep is; whether that was all of them.
+    fn sweep_twins(&self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
+        let end = *within.slots_end.get_or_insert(self.table.slots() as u32);
+        let last = end.min(within.slot.saturating_add(SLOTS_SWEPT_MAX));
+        while within.slot < last && part.bytes().len() < until {
+            let slot = self.table.slot(within.slot);
+            if let Err(why) = self.rewrite(slot, part) {
+                // Without it the sweep would lose the twin; it waits until it can be written.
+                if !std::mem::replace(&mut within.complained, true) {
+                    let (model, twin) = (&*self.name, slot.id.as_str());
+                    tracing::error!(model, twin, why, "a state cannot be written again");
+                }
+                return false;
+            }
+            within.slot += 1;
+        }
+        within.slot >= end
+    }
+
     /// What a process that dies now leaves behind.
     fn note(&self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], index: u32) -> TwinNote {
         let slot = self.table.slot(index);
@@ -293,6 +336,17 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
 
     fn expect(&mut self, twins: usize) {
         self.table.expect(twins);
+    }
+
+    fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
+        if !self.sweep_twins(within, until, part) {
+            return false;
+        }
+        let number = self.number;
+        self.ids.sweep(&mut within.ids, |key, handled| {
+            put_id(part, number, key, handled);
+            part.bytes().len() < until
+        })
     }
 
     fn load(

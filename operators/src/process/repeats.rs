@@ -1,21 +1,16 @@
 //! Messages with ids: which were handled before, and what their senders are told (law D5).
 
-use twinflow_connectors::{
-    answer::StoredAnswer,
-    link::OutcomeKind,
-    route::{body_hash, bucket, twin_hash},
-    row::Row,
-};
+use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, route::body_hash, row::Row};
 
 use super::{
     call::Calls,
-    ids::{Handled, id_key, twin_of_key},
+    ids::{Handled, id_key, put_id},
     model_worker::TypedModel,
     pending::PendingId,
     scope::{EpochScope, place_of},
     twin_run::TwinRun,
 };
-use crate::{dead_letter::DeadLetterKind, model::MessageProcessor, store::EntryKind};
+use crate::{dead_letter::DeadLetterKind, model::MessageProcessor};
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     /// Whether the message's id was handled or is being handled; then it is answered (law D5).
@@ -96,10 +91,7 @@ pub(super) fn remember<P: MessageProcessor>(
         answer: answer.encode(),
     };
     if scope.encode {
-        let value = rmp_serde::to_vec(&handled).expect("an answer always serialises");
-        let twin = twin_of_key(&pending.key).unwrap_or_default();
-        let bucket = bucket(twin_hash(twin));
-        scope.part.put(EntryKind::MessageId, bucket, model.number, &pending.key, &value);
+        put_id(scope.part, model.number, &pending.key, &handled);
     }
     model.ids.put(pending.key, handled);
 }

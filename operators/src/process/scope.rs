@@ -111,10 +111,7 @@ impl EpochScope<'_> {
     pub(crate) fn feedback(&mut self, to: u16, entry: OutboxEntry) {
         let Some(slot) = self.slots.get(usize::from(to)) else { return };
         if self.encode {
-            let key = feedback_key(&entry);
-            let value = rmp_serde::to_vec(&entry).expect("an outbox entry always serialises");
-            let connection = slot.place.connection_number;
-            self.part.put_ledger(EntryKind::Feedback, connection, &key, &value);
+            put_feedback(self.part, slot.place.connection_number, &entry);
         }
         self.link_rows.push((to, LinkRow::Feedback(entry)));
     }
@@ -140,6 +137,12 @@ impl EpochScope<'_> {
     pub(crate) fn feedback_id(&self, index: usize) -> FeedbackId {
         FeedbackId { generation: self.generation, epoch: self.epoch, index: index as u32 }
     }
+}
+
+/// Unconfirmed feedback of a connection.
+pub(crate) fn put_feedback(part: &mut EpochPart, connection: u16, entry: &OutboxEntry) {
+    let value = rmp_serde::to_vec(entry).expect("an outbox entry always serialises");
+    part.put_ledger(EntryKind::Feedback, connection, &feedback_key(entry), &value);
 }
 
 /// A dead letter of feedback that nobody took.

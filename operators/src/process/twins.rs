@@ -12,6 +12,7 @@ use twinflow_connectors::{
 use super::{
     model_worker::{ModelWorker, TwinPage},
     scope::{EpochScope, Rejection, SlotRow},
+    sweep::TwinSweep,
 };
 use crate::{
     dead_letter::DeadLetterKind,
@@ -34,12 +35,13 @@ pub(crate) struct EpochResult {
 
 /// All twins of one worker.
 pub(crate) struct Twins {
-    models: Vec<(u16, Box<dyn ModelWorker>)>,
+    pub(super) models: Vec<(u16, Box<dyn ModelWorker>)>,
     by_number: HashMap<u16, usize>,
     slots: Vec<Arc<Slot>>,
-    shared: Rc<WorkerShared>,
+    pub(super) shared: Rc<WorkerShared>,
     encode: bool,
     now: Timestamp,
+    pub(super) sweep: TwinSweep,
 }
 
 /// What a worker's twins are made of.
@@ -57,7 +59,8 @@ impl Twins {
         let TwinsSetup { models, slots, shared, encode } = setup;
         let by_number = models.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         let (worker, workers) = (shared.setup.index, shared.setup.edge.workers);
-        let mut twins = Self { by_number, models, slots, shared, encode, now: recovered.now };
+        let (now, sweep) = (recovered.now, TwinSweep::default());
+        let mut twins = Self { by_number, models, slots, shared, encode, now, sweep };
         let Self { by_number, models, .. } = &mut twins;
         let loaded = recovered.load(worker, workers, |number, load| {
             by_number.get(&number).map_or(Ok(()), |at| load(&mut *models[*at].1))
@@ -105,6 +108,7 @@ impl Twins {
         }
         result.halted = scope.halted;
         self.slots = slots;
+        self.sweep(&mut result.part);
         if !result.part.is_empty() || (self.encode && moved) {
             let (key, value) =
                 ((self.shared.setup.index as u16).to_le_bytes(), self.now.0.to_le_bytes());
@@ -137,6 +141,9 @@ impl Twins {
 
 /// An undeliverable row becomes a dead letter in the frame of its position (law S7).
 fn set_aside(scope: &mut EpochScope<'_>, row: Row<'_>) {
+    if row.kind() == RowKind::Sweep {
+        return;
+    }
     let attributes = row.attributes();
     let name = |wanted: &str| attributes.names().find(|(key, _)| *key == wanted).map(|(_, v)| v);
     let rejection = Rejection {

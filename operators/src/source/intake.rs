@@ -10,11 +10,14 @@ use twinflow_connectors::{
     },
 };
 
-use super::MARKS_EVERY;
+use super::{MARKS_EVERY, sweep::LedgerSweep};
 use crate::{
     dead_letter::{DeadLetter, put_dead_letter},
     frame::Frame,
-    process::scope::{feedback_key, feedback_letter},
+    process::{
+        scope::{feedback_key, feedback_letter},
+        sweep::sweep_row,
+    },
     recover::position_key,
     store::{EntryKind, EpochPart},
     worker::WorkerShared,
@@ -48,6 +51,7 @@ pub(super) struct Intake {
     marked_at: Timestamp,
     /// The moment that a timer was armed for.
     armed_until: u64,
+    sweep: LedgerSweep,
 }
 
 impl Intake {
@@ -66,12 +70,30 @@ impl Intake {
             part: EpochPart::default(),
             marked_at: Timestamp(0),
             armed_until: 0,
+            sweep: LedgerSweep::default(),
         }
     }
 
     /// Whether the open epoch has anything that must be closed.
     pub(super) fn has_data(&self) -> bool {
         self.dirty || self.first
+    }
+
+    /// Whether an epoch is closed for the sweep alone: the store has no room for anything else
+    /// before the sweep is done (law D10).
+    pub(super) fn sweeps_alone(&self) -> bool {
+        let order = self.shared.setup.store.sweep().filter(|order| order.urgent);
+        order.is_some_and(|order| {
+            !self.sweep.has_done(order.number) || self.shared.twins_swept.get() < order.number
+        })
+    }
+
+    /// Lets the twins of this worker take part in an epoch that brings nothing for them, while a
+    /// sweep is under way: a worker without traffic has its part in it, too.
+    pub(super) fn sweep_row(&self) -> Option<Frame> {
+        let order = self.shared.setup.store.sweep()?;
+        let done = self.first || self.shared.twins_swept.get() >= order.number;
+        (!done).then(|| sweep_row(self.shared.setup.index))
     }
 
     /// Takes deliveries into the open epoch until it is full or nothing waits; says whether
@@ -84,6 +106,9 @@ impl Intake {
     ) -> bool {
         if self.first {
             return true;
+        }
+        if self.shared.setup.store.is_full() {
+            return false;
         }
         // One message per link (law F4): deliveries are of one row each then.
         let careful = self.shared.setup.edge.is_careful();
@@ -184,6 +209,7 @@ impl Intake {
                 self.part.put_ledger(EntryKind::Position, connection, &key, &next.to_le_bytes());
             }
         }
+        self.sweep.step(&self.slots, &self.shared, &mut self.part);
         std::mem::take(&mut self.part)
     }
 }

@@ -11,7 +11,7 @@ use super::{FileArgs, ListenArgs, LogArgs, complain};
 use crate::{
     config::{Config, Registries},
     error::{Error, ErrorKind, Result},
-    server,
+    server::{self, run::StartOptions},
     supervisor::{self, Child},
 };
 
@@ -30,6 +30,12 @@ pub(super) struct Run {
     log: LogArgs,
     #[command(flatten)]
     listen: ListenArgs,
+    /// Go on with a damaged log: give up everything behind this epoch
+    #[arg(long, value_name = "EPOCH")]
+    recover_from: Option<u64>,
+    /// Keep what is stored of models and connections that the file lacks, and start without it
+    #[arg(long)]
+    keep_unknown: bool,
 }
 
 impl Run {
@@ -40,7 +46,9 @@ impl Run {
         if child.is_none() && !self.no_supervise {
             return supervise(&config, insecure);
         }
-        let stopped = server::run::run(config, insecure, child)?;
+        let options =
+            StartOptions { recover_from: self.recover_from, keep_unknown: self.keep_unknown };
+        let stopped = server::run::run(config, insecure, child, options)?;
         complain(&format!("{stopped}\n"));
         Ok(ExitCode::SUCCESS)
     }

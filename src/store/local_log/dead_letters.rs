@@ -1,8 +1,8 @@
 //! Payloads of dead letters, in files of their own (law D12).
 //!
 //! A frame that names a payload is written after the payload is synced. A file is never opened for
-//! writing again after a restart, so nothing in it needs recovery. Dropped payloads are forgotten;
-//! their room in the files is not given back yet.
+//! writing again after a restart, so nothing in it needs recovery. A file goes when everything in
+//! it was dropped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use super::super::dead_letter;
 use super::disk::{Access, Disk, DiskFile};
 use super::error::disk_error;
 use super::format::block_end;
+use super::mistakes::{Mistake, Mistakes};
 
 /// Where a payload is, and its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>
             index.apply([(dead_letter::number(entry.key)?, None)]);
             Some(entry)
         }
+        EntryKind::DeadLetterKept => None,
         _ => Some(entry),
     }
 }
@@ -71,26 +73,62 @@ pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>
 /// Where the payloads are of all dead letters that are durable and not dropped.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    places: Mutex<BTreeMap<u64, Place>>,
+    letters: Mutex<Letters>,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    places: BTreeMap<u64, Place>,
+    /// Per file how many payloads in it are needed.
+    files: BTreeMap<u32, usize>,
+}
+
+impl Letters {
+    fn set(&mut self, number: u64, place: Option<Place>) {
+        if let Some(place) = place {
+            *self.files.entry(place.file).or_default() += 1;
+        }
+        let before = match place {
+            Some(place) => self.places.insert(number, place),
+            None => self.places.remove(&number),
+        };
+        if let Some(count) = before.and_then(|before| self.files.get_mut(&before.file)) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Index {
-    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn clear(&self) {
-        self.places().clear();
+        *self.letters() = Letters::default();
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<Place>)>) {
-        let mut places = self.places();
-        for (number, place) in changes {
-            match place {
-                Some(place) => places.insert(number, place),
-                None => places.remove(&number),
-            };
-        }
+        let mut letters = self.letters();
+        changes.into_iter().for_each(|(number, place)| letters.set(number, place));
+    }
+
+    fn place(&self, number: u64) -> Option<Place> {
+        self.letters().places.get(&number).copied()
+    }
+
+    /// Whether a file holds nothing that is needed.
+    fn is_empty(&self, file: u32) -> bool {
+        self.letters().files.get(&file).is_none_or(|count| *count == 0)
+    }
+
+    /// Files that hold nothing any more; they are not given again.
+    fn take_empty(&self, except: Option<u32>) -> Vec<u32> {
+        let mut letters = self.letters();
+        let unneeded = letters.files.iter().filter(|(_, count)| **count == 0);
+        let empty: Vec<u32> =
+            unneeded.map(|(file, _)| *file).filter(|file| except != Some(*file)).collect();
+        letters.files.retain(|file, _| !empty.contains(file));
+        empty
     }
 
     /// Reads a payload back and checks it.
@@ -99,13 +137,17 @@ impl Index {
         disk: &dyn Disk,
         number: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(place) = self.places().get(&number).copied() else { return Ok(None) };
+        let Some(place) = self.place(number) else { return Ok(None) };
         if place.length == 0 {
             return Ok(Some(Vec::new()));
         }
         let name = file_name(place.file);
         let mut payload = vec![0; place.length as usize];
         let read = disk.open(&name, Access::Read).and_then(|it| it.read_at(place.at, &mut payload));
+        if read.is_err() && self.place(number).is_none() {
+            // It was dropped meanwhile, and its file with it.
+            return Ok(None);
+        }
         read.map_err(|cause| {
             disk_error(format!("read dead letter {number} in \"{name}\""), cause)
         })?;
@@ -130,6 +172,7 @@ pub(super) struct DeadLetters {
     payloads: Vec<u8>,
     changes: Vec<(u64, Option<Place>)>,
     scratch: EpochPart,
+    mistakes: Mistakes,
 }
 
 struct Current {
@@ -148,16 +191,38 @@ impl DeadLetters {
         index: Arc<Index>,
         file_bytes: u64,
         next_file: u32,
+        mistakes: Mistakes,
     ) -> Self {
-        let scratch = EpochPart::default();
-        let (payloads, changes) = (Vec::new(), Vec::new());
-        Self { disk, index, file_bytes, current: None, next_file, payloads, changes, scratch }
+        Self {
+            disk,
+            index,
+            file_bytes,
+            current: None,
+            next_file,
+            payloads: Vec::new(),
+            changes: Vec::new(),
+            scratch: EpochPart::default(),
+            mistakes,
+        }
     }
 
-    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads.
-    pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<(), StoreError> {
+    /// Removes the files of these that hold nothing that is needed. That need not be durable: the
+    /// next start does it again.
+    pub(super) fn remove_unneeded(&self, files: &[u32]) -> Result<(), StoreError> {
+        files.iter().filter(|file| self.index.is_empty(**file)).try_for_each(|it| self.remove(*it))
+    }
+
+    fn remove(&self, file: u32) -> Result<(), StoreError> {
+        let name = file_name(file);
+        self.disk.remove(&name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
+    }
+
+    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads;
+    /// says how many those are.
+    pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<u32, StoreError> {
         let bytes = part.bytes();
         let (mut copied, mut at) = (0, 0);
+        let mut written = part.len();
         for entry in entries(bytes) {
             let entry = entry.expect("a part holds whole entries");
             let end = at + ENTRY_HEAD + entry.key.len() + entry.value.len();
@@ -168,11 +233,40 @@ impl DeadLetters {
             } else if entry.kind == EntryKind::DeadLetterDropped {
                 let number = dead_letter::number(entry.key);
                 self.changes.push((number.expect("its key is its number"), None));
+            } else if entry.kind == EntryKind::DeadLetterKept {
+                body.extend_from_slice(&bytes[copied..at]);
+                copied = end;
+                written -= u32::from(!self.keep(&entry, body));
             }
             at = end;
         }
         body.extend_from_slice(&bytes[copied..]);
-        Ok(())
+        Ok(written)
+    }
+
+    /// Writes a dead letter again that a sweep found; not one that was dropped before, or that is
+    /// still to come. Says whether it did.
+    fn keep(&mut self, entry: &Entry<'_>, body: &mut Vec<u8>) -> bool {
+        let number =
+            dead_letter::number(entry.key).expect("the key of a dead letter is its number");
+        let changed = self.changes.iter().rev().find(|(changed, _)| *changed == number);
+        let place = match changed {
+            Some((_, place)) => *place,
+            None => self.index.place(number),
+        };
+        let forged = Place { file: 0, at: 0, length: 0, check: check(number, &[]) };
+        let kept = self.mistakes.has(Mistake::DroppedLetterKept).then_some(forged);
+        let Some(place) = place.or(kept) else { return false };
+        self.put(entry, entry.value, place, body);
+        true
+    }
+
+    fn put(&mut self, entry: &Entry<'_>, description: &[u8], place: Place, body: &mut Vec<u8>) {
+        let mut scratch = EpochPart::with_buffer(std::mem::take(&mut self.scratch).into_buffer());
+        let value = [description, &place.encode()].concat();
+        scratch.put(EntryKind::DeadLetter, entry.bucket, entry.space, entry.key, &value);
+        body.extend_from_slice(scratch.bytes());
+        self.scratch = scratch;
     }
 
     fn divert(&mut self, entry: &Entry<'_>, body: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -190,12 +284,7 @@ impl DeadLetters {
         };
         self.payloads.extend_from_slice(payload);
         self.changes.push((number, Some(place)));
-
-        let mut scratch = EpochPart::with_buffer(std::mem::take(&mut self.scratch).into_buffer());
-        let value = [description, &place.encode()].concat();
-        scratch.put(entry.kind, entry.bucket, entry.space, entry.key, &value);
-        body.extend_from_slice(scratch.bytes());
-        self.scratch = scratch;
+        self.put(entry, description, place, body);
         Ok(())
     }
 
@@ -233,9 +322,15 @@ impl DeadLetters {
         Ok((syncs, written))
     }
 
-    /// The frames of this group are durable: payloads can be read from now on.
-    pub(super) fn publish(&mut self) {
+    /// The frames of this group are durable: payloads can be read from now on, and files of which
+    /// everything was dropped go.
+    pub(super) fn publish(&mut self) -> Result<(), StoreError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
         self.index.apply(self.changes.drain(..));
+        let written = self.current.as_ref().map(|current| current.number);
+        self.index.take_empty(written).into_iter().try_for_each(|file| self.remove(file))
     }
 }
 

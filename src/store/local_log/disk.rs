@@ -17,6 +17,15 @@ pub enum Access {
     Create,
 }
 
+/// Room on a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// What may be written still.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
 /// One directory of files.
 pub trait Disk: Send + Sync + 'static {
     /// Its place, for messages.
@@ -63,6 +72,13 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// The operating system's.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Room on the file system that it is on.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn free(&self) -> io::Result<Free>;
 
     /// Makes names durable: those created, renamed and removed.
     ///
@@ -181,6 +197,12 @@ impl Disk for Directory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
+    }
+
+    fn free(&self) -> io::Result<Free> {
+        let of = rustix::fs::statvfs(&self.path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(of.f_frsize);
+        Ok(Free { free: bytes(of.f_bavail), total: bytes(of.f_blocks) })
     }
 
     fn sync_names(&self) -> io::Result<()> {

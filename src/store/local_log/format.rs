@@ -2,6 +2,8 @@
 
 use crc32fast::Hasher;
 
+use super::history::History;
+
 /// Every synced group of frames starts at a multiple of this (law D7).
 pub(super) const BLOCK: u64 = 4096;
 
@@ -9,7 +11,7 @@ pub(super) const BLOCK: u64 = 4096;
 pub(super) const VERSION: u32 = 1;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"TWINFLOG";
-const SEGMENT_HEAD: usize = 44;
+const SEGMENT_HEAD: usize = 76;
 const FRAME_MAGIC: &[u8; 4] = b"TWFR";
 
 /// Bytes of a frame before its body.
@@ -30,8 +32,12 @@ pub(super) struct SegmentHeader {
     pub(super) log_id: u64,
     /// Its number; the file is named by it.
     pub(super) number: u64,
-    /// Sequence of its first frame. Everything before it was durable when this was written.
-    pub(super) first_sequence: u64,
+    /// What the last frame before it said. All of that was durable when this was written.
+    pub(super) before: History,
+    /// The first segment of which anything is needed; older ones may be gone.
+    pub(super) first_segment: u64,
+    /// Bytes that the last complete sweep wrote.
+    pub(super) live_bytes: u64,
     /// Start of every check in it, so that frames of another file do not pass.
     pub(super) seed: u32,
 }
@@ -54,10 +60,13 @@ impl SegmentHeader {
         block.extend_from_slice(&self.seed.to_le_bytes());
         block.extend_from_slice(&self.log_id.to_le_bytes());
         block.extend_from_slice(&self.number.to_le_bytes());
-        block.extend_from_slice(&self.first_sequence.to_le_bytes());
+        let History { sequence, generation, epoch } = self.before;
+        for number in [sequence, generation, epoch, self.first_segment, self.live_bytes] {
+            block.extend_from_slice(&number.to_le_bytes());
+        }
         let check = crc32fast::hash(&block);
         block.extend_from_slice(&check.to_le_bytes());
-        debug_assert_eq!(block.len(), SEGMENT_HEAD, "the layout has 44 bytes");
+        debug_assert_eq!(block.len(), SEGMENT_HEAD, "the layout has 76 bytes");
         block.resize(BLOCK as usize, 0);
         block
     }
@@ -66,7 +75,7 @@ impl SegmentHeader {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
         let head = bytes.first_chunk::<SEGMENT_HEAD>().ok_or(HeaderFault::Damaged)?;
         let check = crc32fast::hash(&head[..SEGMENT_HEAD - 4]);
-        if !head.starts_with(SEGMENT_MAGIC) || word(head, 40) != check {
+        if !head.starts_with(SEGMENT_MAGIC) || word(head, SEGMENT_HEAD - 4) != check {
             return Err(HeaderFault::Damaged);
         }
         if word(head, 8) != VERSION {
@@ -76,7 +85,13 @@ impl SegmentHeader {
             seed: word(head, 12),
             log_id: long(head, 16),
             number: long(head, 24),
-            first_sequence: long(head, 32),
+            before: History {
+                sequence: long(head, 32),
+                generation: long(head, 40),
+                epoch: long(head, 48),
+            },
+            first_segment: long(head, 56),
+            live_bytes: long(head, 64),
         })
     }
 }
@@ -190,8 +205,14 @@ fn long(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    const HEADER: SegmentHeader =
-        SegmentHeader { log_id: 0x0102, number: 7, first_sequence: 99, seed: 0xDEAD_BEEF };
+    const HEADER: SegmentHeader = SegmentHeader {
+        log_id: 0x0102,
+        number: 7,
+        before: History { sequence: 99, generation: 5, epoch: 77 },
+        first_segment: 4,
+        live_bytes: 1 << 33,
+        seed: 0xDEAD_BEEF,
+    };
 
     #[test]
     fn a_segment_header_is_read_back_and_every_flip_of_it_is_seen() {
@@ -208,8 +229,8 @@ mod tests {
     fn a_newer_segment_is_told_from_a_damaged_one() {
         let mut block = HEADER.encode();
         block[8..12].copy_from_slice(&2u32.to_le_bytes());
-        let check = crc32fast::hash(&block[..40]);
-        block[40..44].copy_from_slice(&check.to_le_bytes());
+        let check = crc32fast::hash(&block[..72]);
+        block[72..76].copy_from_slice(&check.to_le_bytes());
         assert_eq!(SegmentHeader::decode(&block), Err(HeaderFault::Newer(2)));
     }
 

@@ -53,6 +53,8 @@ pub(super) enum Ending {
     Torn {
         /// Where it begins.
         at: u64,
+        /// Whether there is a frame that was cut off; else only what a recycled file held.
+        cut: bool,
     },
     /// What follows the last frame was durable once, and is not what was written.
     Damaged {
@@ -79,12 +81,7 @@ pub(super) fn read_segment<E>(
     while at < segment.len() as u64 {
         let frame = read_frame(segment, header.seed, at);
         let Some((head, body)) = frame.filter(|(head, _)| history.accepts(head)) else {
-            let lost = history.sequence + 1;
-            let ending = match find_proof(header, segment, at, lost) {
-                Some(proof) => Ending::Damaged { at, proof },
-                None => Ending::Torn { at },
-            };
-            return Ok((last, ending));
+            return Ok((last, judge(header, segment, at, history.sequence + 1)));
         };
         each(&head, body, at)?;
         history.advance(&head);
@@ -97,15 +94,22 @@ pub(super) fn read_segment<E>(
 
 /// Looks at every block from `at` on for a frame that was written when `lost` was durable.
 ///
-/// A head that checks is enough: a group is begun only when the one before it is synced.
-fn find_proof(header: &SegmentHeader, segment: &[u8], at: u64, lost: u64) -> Option<u64> {
-    std::iter::once(at)
+/// A head that checks is enough: a group is begun only when the one before it is synced. What a
+/// recycled file held before has other seeds, so none of its heads checks.
+fn judge(header: &SegmentHeader, segment: &[u8], at: u64, lost: u64) -> Ending {
+    let heads = std::iter::once(at)
         .chain((block_end(at + 1)..segment.len() as u64).step_by(BLOCK as usize))
         .filter_map(|block| {
             FrameHead::decode(segment.get(usize::try_from(block).ok()?..)?, header.seed, block)
-        })
-        .find(|head| head.proven_until >= lost)
-        .map(|head| head.sequence)
+        });
+    let mut cut = false;
+    for head in heads {
+        if head.proven_until >= lost {
+            return Ending::Damaged { at, proof: head.sequence };
+        }
+        cut |= head.sequence >= lost;
+    }
+    Ending::Torn { at, cut }
 }
 
 #[cfg(test)]

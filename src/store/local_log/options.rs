@@ -28,6 +28,9 @@ pub struct LogOptions {
     /// Called once, on the log thread, when a write or a sync failed. The process must end with
     /// it: nothing becomes durable any more (law D11).
     pub on_failure: Arc<dyn Fn(StoreError) + Send + Sync>,
+    /// If the log is damaged, everything behind this epoch is given up, and the log goes on above
+    /// the highest epoch that is found in it.
+    pub recover_from: Option<u64>,
 }
 
 impl LogOptions {
@@ -44,6 +47,7 @@ impl LogOptions {
             random,
             clock: Arc::new(|| 0),
             on_failure,
+            recover_from: None,
         }
     }
 }

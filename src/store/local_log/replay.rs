@@ -5,34 +5,50 @@ use twinflow_operators::store::{Entry, StoreError, entries};
 use super::dead_letters::{Index, file_number, recovered};
 use super::disk::{Access, Disk};
 use super::error::open_error;
-use super::format::{BLOCK, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end};
+use super::format::{
+    BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end,
+};
 use super::history::{Ending, History, LastFrame, read_segment};
 use super::marker::newer;
+use super::spares::{SPARE_NEW, spare_number};
 
 /// Where the log ends, and what must be done before it may go on.
 #[derive(Debug)]
 pub(super) struct Found {
     /// What its frames say.
     pub(super) history: History,
-    /// The last segment with a frame.
+    /// The last segment.
     pub(super) tail: Option<Tail>,
-    /// Leftovers: files that hold nothing that counts.
+    /// Files that hold nothing that counts and never did.
     pub(super) leftovers: Vec<String>,
-    /// Number of the next file of dead letters.
-    pub(super) next_dead_letters: u32,
-    /// Bytes of the files.
-    pub(super) disk_bytes: u64,
+    /// Segments of which nothing is needed any more, oldest first.
+    pub(super) retired: Vec<u64>,
+    /// What is given up, if something is (`--recover-from`).
+    pub(super) cut: Option<Cut>,
+    /// Spare files.
+    pub(super) spares: Vec<u64>,
+    /// Files of dead letters.
+    pub(super) dead_letters: Vec<u32>,
+    /// Bytes of groups in the segments that are needed.
+    pub(super) log_bytes: u64,
 }
 
-/// The last segment with a frame.
+/// The last segment.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// Its header.
     pub(super) header: SegmentHeader,
-    /// Its last good frame.
-    pub(super) last: LastFrame,
-    /// Whether that is a seal with nothing behind it: everything before is known to be durable.
-    pub(super) sealed: bool,
+    /// Its last good frame, if it has one.
+    pub(super) last: Option<LastFrame>,
+}
+
+/// What is given up of a damaged log.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// Segments behind the last one that is kept.
+    pub(super) segments: Vec<u64>,
+    /// Epochs of which there was a frame; those that could not be read are not counted.
+    pub(super) epochs: u64,
 }
 
 /// Name of a segment.
@@ -45,43 +61,54 @@ pub(super) fn copy_name(number: u64) -> String {
     format!("segment-{number:010}.copy")
 }
 
+/// Name of a segment that has no header yet.
+pub(super) fn new_name(number: u64) -> String {
+    format!("segment-{number:010}.new")
+}
+
 fn segment_number(name: &str, suffix: &str) -> Option<u64> {
     name.strip_prefix("segment-")?.strip_suffix(suffix)?.parse().ok()
 }
 
-/// Reads everything and gives each entry that counts to `each`.
+/// Reads everything and gives each entry that counts to `each`. Damage is refused, unless
+/// everything behind an epoch may be given up for it.
 pub(super) fn replay(
     disk: &dyn Disk,
     log_id: u64,
     index: &Index,
+    recover_from: Option<u64>,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Found, StoreError> {
-    index.clear();
-    let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
-    let mut numbers: Vec<u64> =
-        names.iter().filter_map(|name| segment_number(name, ".log")).collect();
-    numbers.sort_unstable();
-    let mut reader = Reader { disk, log_id, index, each, found: Found::new(&names), bytes: vec![] };
-    for (nth, &number) in numbers.iter().enumerate() {
-        let expected = numbers[0] + nth as u64;
-        if number != expected {
-            return Err(reader.damage(expected, 0, "the segment is missing".into()));
+    let Some(limit) = recover_from else { return Reader::all(disk, log_id, index, each) };
+    match Reader::all(disk, log_id, index, &mut |_| {}) {
+        Err(StoreError::Corrupt { at, what, .. }) => {
+            tracing::warn!(at, what, limit, "recovering from a damaged log");
+            Reader::until(limit, disk, log_id, index, each)
         }
-        reader.segment(number, nth + 1 == numbers.len())?;
+        Err(other) => Err(other),
+        Ok(_) => {
+            tracing::warn!("the log is whole: nothing is given up, --recover-from is not needed");
+            Reader::all(disk, log_id, index, each)
+        }
     }
-    Ok(reader.found)
 }
 
 impl Found {
     fn new(names: &[String]) -> Self {
-        let is_copy = |name: &&String| segment_number(name, ".copy").is_some();
-        let newest = names.iter().filter_map(|name| file_number(name)).max();
+        let half_made = |name: &&String| {
+            segment_number(name, ".copy").is_some()
+                || segment_number(name, ".new").is_some()
+                || *name == SPARE_NEW
+        };
         Self {
             history: History::default(),
             tail: None,
-            leftovers: names.iter().filter(is_copy).cloned().collect(),
-            next_dead_letters: newest.map_or(1, |newest| newest + 1),
-            disk_bytes: 0,
+            leftovers: names.iter().filter(half_made).cloned().collect(),
+            retired: Vec::new(),
+            cut: None,
+            spares: names.iter().filter_map(|name| spare_number(name)).collect(),
+            dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
+            log_bytes: 0,
         }
     }
 }
@@ -93,17 +120,203 @@ struct Reader<'a> {
     each: &'a mut dyn FnMut(Entry<'_>),
     found: Found,
     bytes: Vec<u8>,
+    /// Whether a frame of a later epoch was met than those that are wanted.
+    beyond: bool,
 }
 
-impl Reader<'_> {
-    fn segment(&mut self, number: u64, newest: bool) -> Result<(), StoreError> {
-        let bytes = self.read(number)?;
-        let Some(header) = self.header(number, newest, &bytes)? else {
-            self.found.leftovers.push(segment_name(number));
-            self.bytes = bytes;
-            return Ok(());
+impl<'a> Reader<'a> {
+    fn new(
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<(Self, Vec<u64>), StoreError> {
+        index.clear();
+        let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|name| segment_number(name, ".log")).collect();
+        numbers.sort_unstable();
+        let reader = Self {
+            disk,
+            log_id,
+            index,
+            each,
+            found: Found::new(&names),
+            bytes: vec![],
+            beyond: false,
         };
-        let mut history = self.found.history;
+        Ok((reader, numbers))
+    }
+
+    fn all(
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<Found, StoreError> {
+        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
+        let Some(&newest) = numbers.last() else { return Ok(reader.found) };
+        let first = reader.head(newest)?.first_segment;
+        if first > newest {
+            let what = format!("it says that segment {first} is the first that is needed");
+            return Err(reader.damage(newest, 0, what));
+        }
+        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+        for expected in first..=newest {
+            if !numbers.contains(&expected) {
+                return Err(reader.damage(expected, 0, "the segment is missing".into()));
+            }
+            reader.segment(expected, expected == first, expected == newest)?;
+        }
+        Ok(reader.found)
+    }
+
+    /// Everything up to an epoch, or the damage before it.
+    fn until(
+        limit: u64,
+        disk: &'a dyn Disk,
+        log_id: u64,
+        index: &'a Index,
+        each: &'a mut dyn FnMut(Entry<'_>),
+    ) -> Result<Found, StoreError> {
+        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
+        let heads: Vec<SegmentHeader> =
+            numbers.iter().filter_map(|number| reader.head(*number).ok()).collect();
+        let Some(newest) = heads.last().copied() else {
+            return Err(refused("no segment of it can be read"));
+        };
+        let first = newest.first_segment;
+        // What the sweep wrote that made the older segments go is needed in whole.
+        let says_so = heads.iter().find(|head| head.first_segment == first);
+        let needed = says_so.filter(|_| first > 1).map_or(0, |head| head.before.sequence);
+        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+        for number in (first..).take_while(|number| numbers.contains(number)) {
+            if !reader.good_part(number, number == first, limit) {
+                break;
+            }
+        }
+        let kept = reader.found.history;
+        if kept.sequence < needed {
+            return Err(refused(
+                "the damage is in what the last sweep wrote, and the segments before it are gone",
+            ));
+        }
+        if kept.epoch < limit && !reader.beyond {
+            let what = format!("only epoch {} and those before it can be read", kept.epoch);
+            return Err(refused(&what));
+        }
+        let cut = reader.tail_number();
+        let behind: Vec<u64> = numbers.into_iter().filter(|number| Some(*number) > cut).collect();
+        reader.give_up(&heads, cut, behind);
+        if let Some(tail) = &mut reader.found.tail {
+            (tail.header.first_segment, tail.header.live_bytes) = (first, newest.live_bytes);
+        }
+        Ok(reader.found)
+    }
+
+    fn tail_number(&self) -> Option<u64> {
+        self.found.tail.as_ref().map(|tail| tail.header.number)
+    }
+
+    /// Whether a segment begins where the frames before it end. After `--recover-from` it may begin
+    /// at a later generation and epoch.
+    fn follows(&self, header: &SegmentHeader) -> bool {
+        let (before, now) = (header.before, self.found.history);
+        before.sequence == now.sequence
+            && before.generation >= now.generation
+            && before.epoch >= now.epoch
+    }
+
+    /// The good frames of a segment up to an epoch; whether that was all of it.
+    fn good_part(&mut self, number: u64, first: bool, limit: u64) -> bool {
+        let Ok(bytes) = self.read(number) else { return false };
+        let Ok(header) = self.header(number, &bytes) else { return false };
+        if first {
+            self.found.history = header.before;
+        }
+        if !self.follows(&header) || header.before.epoch > limit {
+            return false;
+        }
+        let mut history = header.before;
+        let (each, index) = (&mut *self.each, self.index);
+        let (mut last, mut beyond) = (None, false);
+        let read = read_segment(&header, &bytes, &mut history, &mut |head, body, at| {
+            beyond |= head.epoch > limit;
+            // Looked at before it is given: a frame counts in whole or not at all.
+            if beyond || give(head, body, index, &mut |_| {}).is_none() {
+                return Err(());
+            }
+            give(head, body, index, each).ok_or(())?;
+            last = Some((LastFrame { head: *head, at, end: at + frame_len(body) }, *head));
+            Ok::<(), ()>(())
+        });
+        self.beyond |= beyond;
+        if let Some((_, head)) = &last {
+            let (sequence, generation, epoch) = (head.sequence, head.generation, head.epoch);
+            self.found.history = History { sequence, generation, epoch };
+        }
+        let last = last.map(|(last, _)| last);
+        self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
+        self.found.tail = Some(Tail { header, last });
+        let whole = matches!(read, Ok((_, Ending::Whole | Ending::Torn { cut: false, .. })));
+        self.bytes = bytes;
+        whole
+    }
+
+    /// What is behind the kept frames goes; generation and epoch go on above all of it.
+    fn give_up(&mut self, heads: &[SegmentHeader], cut: Option<u64>, behind: Vec<u64>) {
+        let kept = self.found.history;
+        let mut given_up = Cut { segments: behind, ..Cut::default() };
+        let mut highest = kept;
+        for header in heads.iter().filter(|header| Some(header.number) >= cut) {
+            let Ok(bytes) = self.read(header.number) else { continue };
+            for head in heads_of(header, &bytes) {
+                if head.sequence > kept.sequence {
+                    given_up.epochs += u64::from(head.kind == FrameKind::Epoch);
+                    highest.generation = highest.generation.max(head.generation);
+                    highest.epoch = highest.epoch.max(head.epoch);
+                }
+            }
+            highest.epoch = highest.epoch.max(header.before.epoch);
+            highest.generation = highest.generation.max(header.before.generation);
+        }
+        tracing::warn!(
+            kept_epoch = kept.epoch,
+            epochs = given_up.epochs,
+            highest_epoch = highest.epoch,
+            segments = ?given_up.segments,
+            "giving up what is behind the last epoch that is kept; at least so many epochs"
+        );
+        self.found.history = History { sequence: kept.sequence, ..highest };
+        self.found.cut = Some(given_up);
+    }
+
+    /// The header of a segment, without the rest of it.
+    fn head(&self, number: u64) -> Result<SegmentHeader, StoreError> {
+        let mut block = vec![0; BLOCK as usize];
+        let file = self.disk.open(&segment_name(number), Access::Read);
+        file.and_then(|file| {
+            let length = file.length()?.min(BLOCK) as usize;
+            file.read_at(0, &mut block[..length])
+        })
+        .map_err(|cause| self.read_error(number, cause))?;
+        self.header(number, &block)
+    }
+
+    fn segment(&mut self, number: u64, first: bool, newest: bool) -> Result<(), StoreError> {
+        let bytes = self.read(number)?;
+        let header = self.header(number, &bytes)?;
+        if first {
+            self.found.history = header.before;
+        }
+        if !self.follows(&header) {
+            let what = format!(
+                "it begins behind frame {}, and the frames before it end with {}",
+                header.before.sequence, self.found.history.sequence
+            );
+            return Err(self.damage(number, 0, what));
+        }
+        let mut history = header.before;
         let (each, index) = (&mut *self.each, self.index);
         let read = read_segment(&header, &bytes, &mut history, &mut |head, body, at| {
             give(head, body, index, each).ok_or((at, head.sequence))
@@ -112,51 +325,32 @@ impl Reader<'_> {
         let (last, ending) = read.map_err(|(at, sequence)| {
             self.damage(number, at, format!("frame {sequence} holds something that is no entry"))
         })?;
-        match ending {
-            Ending::Damaged { at, proof } => {
-                let what = format!(
-                    "frame {} is not what was written, and frame {proof} proves that it was \
-                     durable",
-                    history.sequence + 1
-                );
-                return Err(self.damage(number, at, what));
-            }
-            Ending::Torn { at } if !newest => {
+        if let Ending::Damaged { at, proof } = ending {
+            let what = format!(
+                "frame {} is not what was written, and frame {proof} proves that it was durable",
+                history.sequence + 1
+            );
+            return Err(self.damage(number, at, what));
+        }
+        if let Ending::Torn { at, cut: true } = ending {
+            if !newest {
                 let what = format!("frame {} is not what was written", history.sequence + 1);
                 return Err(self.damage(number, at, what));
             }
-            Ending::Torn { at } => {
-                let (segment, bytes) = (segment_name(number), bytes.len() as u64 - at);
-                tracing::warn!(segment, at, bytes, "dropping a write that was cut off");
-            }
-            Ending::Whole => {}
+            let segment = segment_name(number);
+            tracing::warn!(segment, at, "dropping a write that was cut off");
         }
-        match last {
-            Some(last) => {
-                let sealed = last.head.kind == FrameKind::Seal
-                    && bytes.len() as u64 == block_end(last.end)
-                    && ending == Ending::Whole;
-                self.found.tail = Some(Tail { header, last, sealed });
-            }
-            None if newest => self.found.leftovers.push(segment_name(number)),
-            None => return Err(self.damage(number, BLOCK, "its frames are missing".into())),
-        }
+        self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
+        self.found.tail = Some(Tail { header, last });
         self.bytes = bytes;
         Ok(())
     }
 
-    /// The header of a segment; `None` if the segment was being created and never used.
-    fn header(
-        &self,
-        number: u64,
-        newest: bool,
-        bytes: &[u8],
-    ) -> Result<Option<SegmentHeader>, StoreError> {
+    /// The header of a segment. It is durable before the segment has its name.
+    fn header(&self, number: u64, bytes: &[u8]) -> Result<SegmentHeader, StoreError> {
         let header = match SegmentHeader::decode(bytes) {
             Ok(header) => header,
             Err(HeaderFault::Newer(version)) => return Err(newer(&self.disk.place(), version)),
-            // The header is durable before anything is written behind it.
-            Err(HeaderFault::Damaged) if newest && bytes.len() as u64 <= BLOCK => return Ok(None),
             Err(HeaderFault::Damaged) => {
                 return Err(self.damage(number, 0, "its header is not what was written".into()));
             }
@@ -168,16 +362,7 @@ impl Reader<'_> {
             );
             return Err(self.damage(number, 0, what));
         }
-        let next = self.found.history.sequence + 1;
-        if header.first_sequence != next {
-            let what = format!(
-                "it begins with frame {}, and the frames before it end with {}",
-                header.first_sequence,
-                next - 1
-            );
-            return Err(self.damage(number, 0, what));
-        }
-        Ok(Some(header))
+        Ok(header)
     }
 
     fn read(&mut self, number: u64) -> Result<Vec<u8>, StoreError> {
@@ -189,11 +374,13 @@ impl Reader<'_> {
             file.read_at(0, &mut bytes)?;
             Ok(bytes)
         };
-        let bytes: Vec<u8> = read().map_err(|cause| {
-            open_error(&self.disk.place(), &format!("read \"{name}\" of"), cause)
-        })?;
-        self.found.disk_bytes += bytes.len() as u64;
+        let bytes: Vec<u8> = read().map_err(|cause| self.read_error(number, cause))?;
         Ok(bytes)
+    }
+
+    fn read_error(&self, number: u64, cause: std::io::Error) -> StoreError {
+        let doing = format!("read \"{}\" of", segment_name(number));
+        open_error(&self.disk.place(), &doing, cause)
     }
 
     fn damage(&self, segment: u64, at: u64, what: String) -> StoreError {
@@ -203,6 +390,36 @@ impl Reader<'_> {
             last_good_epoch: self.found.history.epoch,
         }
     }
+}
+
+/// Every frame head that checks: those at the start of a block, and those behind them.
+fn heads_of<'b>(
+    header: &SegmentHeader,
+    bytes: &'b [u8],
+) -> impl Iterator<Item = FrameHead> + use<'b> {
+    let seed = header.seed;
+    let decode = move |at: u64| {
+        let bytes = bytes.get(usize::try_from(at).ok()?..)?;
+        FrameHead::decode(bytes, seed, at).map(|head| (at, head))
+    };
+    let blocks = (BLOCK..bytes.len() as u64).step_by(BLOCK as usize);
+    blocks.flat_map(move |block| {
+        std::iter::successors(decode(block), move |(at, head)| {
+            let next = at + FRAME_HEAD as u64 + u64::from(head.body_len);
+            decode(next).filter(|_| !head.last_in_group && !next.is_multiple_of(BLOCK))
+        })
+        .map(|(_, head)| head)
+    })
+}
+
+fn frame_len(body: &[u8]) -> u64 {
+    (FRAME_HEAD + body.len()) as u64
+}
+
+/// The answer when giving up what was asked for is not enough.
+fn refused(what: &str) -> StoreError {
+    let why = format!("the log cannot be recovered from that epoch: {what}; restore a copy of it");
+    StoreError::Refused { why }
 }
 
 /// Gives the entries of a frame; `None` if the frame holds something else.

@@ -3,6 +3,10 @@
 mod crash;
 mod damage;
 mod driver;
+mod golden;
 mod real;
+mod recovering;
 mod sim;
 mod steps;
+mod sweeping;
+mod world;

@@ -19,7 +19,7 @@ pub(super) fn spawn(
     options: &LogOptions,
 ) -> io::Result<JoinHandle<()>> {
     let (seal_after, on_failure) = (options.seal_after, Arc::clone(&options.on_failure));
-    Builder::new().name("twinflow-log".into()).spawn(move || {
+    Builder::new().name("twinflow:log".into()).spawn(move || {
         if let Err(error) = run(&mut writer, &queue, seal_after) {
             queue.fail();
             on_failure(error);

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
-use twinflow_operators::store::StoreError;
+use twinflow_operators::store::{StoreError, Swept};
 
 use super::counters::Counters;
 use super::dead_letters::DeadLetters;
-use super::disk::{Access, Disk};
+use super::disk::{Access, Disk, DiskFile};
 use super::error::disk_error;
 use super::format::{BLOCK, FrameHead, FrameKind, SegmentHeader};
 use super::group::{Group, head};
 use super::history::History;
+use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
 use super::queue::Parts;
-use super::replay::segment_name;
+use super::replay::{new_name, segment_name};
+use super::room::Room;
+use super::spares::{Spares, spare_name};
+use super::sweep::{Complete, Orders, Sweeps};
 use super::tail::Open;
 
 /// The end of the log, on the log thread.
@@ -24,6 +29,7 @@ pub(super) struct Writer {
     pub(super) log_id: u64,
     pub(super) random: u64,
     pub(super) segment_bytes: u64,
+    pub(super) mistakes: Mistakes,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) letters: DeadLetters,
@@ -31,9 +37,23 @@ pub(super) struct Writer {
     pub(super) open: Option<Open>,
     /// Number of the segment after it.
     pub(super) next_segment: u64,
-    /// What the last frame said. Everything up to it is durable.
+    /// What the last frame said.
     pub(super) history: History,
+    /// What the last frame said that is durable.
+    pub(super) synced: History,
     pub(super) group: Group,
+    /// What the parts in the group say of a sweep, with their workers.
+    pub(super) swept: Vec<(usize, Swept)>,
+    pub(super) sweeps: Sweeps,
+    pub(super) orders: Arc<Orders>,
+    /// The last complete sweep, as the next segment will say.
+    pub(super) complete: Complete,
+    /// Whether the next group begins a segment, which says that older ones are not needed.
+    pub(super) roll: bool,
+    /// The oldest segment that is there.
+    pub(super) oldest: u64,
+    pub(super) spares: Arc<Spares>,
+    pub(super) room: Arc<Room>,
 }
 
 impl Writer {
@@ -63,11 +83,16 @@ impl Writer {
             self.frame(FrameKind::Epoch, *epoch, |letters, body| {
                 let mut entries = 0;
                 for part in parts.values() {
-                    letters.copy(part, body)?;
-                    entries += part.len();
+                    entries += letters.copy(part, body)?;
                 }
                 Ok(entries)
             })?;
+            let swept = parts.iter().map(|(worker, part)| (*worker, *part.swept()));
+            self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
+        }
+        if self.mistakes.has(Mistake::SweepBeforeSync) {
+            self.count_sweep(0);
+            self.retire()?;
         }
         self.write()
     }
@@ -80,7 +105,7 @@ impl Writer {
         body: impl FnOnce(&mut DeadLetters, &mut Vec<u8>) -> Result<u32, E>,
     ) -> Result<(), E> {
         // Everything before this group is synced; a frame of this group proves none of it.
-        let proven = self.history.sequence - self.group.frames();
+        let proven = self.synced.sequence;
         let generation = self.history.generation;
         let head = head(kind, self.history.sequence + 1, proven);
         let letters = &mut self.letters;
@@ -106,8 +131,72 @@ impl Writer {
         self.counters.synced(1, (self.clock)().saturating_sub(began));
         self.counters.wrote(self.group.frames(), length);
         open.at += length;
+        self.synced = self.history;
         self.group.clear();
-        self.letters.publish();
+        self.letters.publish()?;
+        self.retire()?;
+        self.count_sweep(length);
+        if self.mistakes.has(Mistake::RetireBeforeHeader) {
+            self.retire()?;
+        }
+        Ok(())
+    }
+
+    /// A group of this length is durable: a sweep may be complete with it, or begin.
+    fn count_sweep(&mut self, length: u64) {
+        if let Some(complete) = self.sweeps.wrote(length, self.swept.drain(..)) {
+            tracing::debug!(?complete, "a sweep is complete");
+            self.complete = complete;
+            self.roll = true;
+            self.orders.set(None);
+        }
+        self.room.note(self.spares.count() * self.segment_bytes, self.sweeps.left_bytes());
+        let full = self.room.look();
+        if (self.sweeps.is_due() || (full && self.sweeps.is_worth_it()))
+            && let Some(open) = &self.open
+        {
+            let order = self.sweeps.begin(open.number, self.synced.epoch);
+            tracing::debug!(?order, segment = open.number, "a sweep begins");
+            self.orders.set(Some(order));
+            self.orders.set_urgent(full);
+        }
+        let soon = self.open.as_ref().is_some_and(|open| open.at > self.segment_bytes / 2);
+        if soon && !full && self.segments() < self.sweeps.segments_most() {
+            self.spares.want();
+        }
+    }
+
+    /// Segments that are not needed become spares, as many as the log will need. What says so is
+    /// durable: the header of the segment that is written, with a group in it.
+    ///
+    /// The new name need not be durable: under its old one the file is no part of the log either.
+    fn retire(&mut self) -> Result<(), StoreError> {
+        let says = !self.roll || self.mistakes.has(Mistake::RetireBeforeHeader);
+        let early = self.mistakes.has(Mistake::SweepBeforeSync);
+        while self.oldest < self.complete.first_segment && (says || early) {
+            let name = segment_name(self.oldest);
+            let few = self.segments() <= self.sweeps.segments_most();
+            let gone = self.give_back(&name, few);
+            gone.map_err(|cause| disk_error(format!("give back \"{name}\""), cause))?;
+            self.oldest += 1;
+        }
+        Ok(())
+    }
+
+    /// Segments and spares that there are.
+    fn segments(&self) -> u64 {
+        self.next_segment - self.oldest + self.spares.count()
+    }
+
+    /// A segment becomes a spare if it is wanted as one and as long as a segment.
+    fn give_back(&self, name: &str, wanted: bool) -> io::Result<()> {
+        let whole = self.disk.open(name, Access::Read)?.length()? >= self.segment_bytes;
+        if !whole || !wanted {
+            return self.disk.remove(name);
+        }
+        let number = self.spares.number();
+        self.disk.rename(name, &spare_name(number))?;
+        self.spares.put(number);
         Ok(())
     }
 
@@ -124,6 +213,7 @@ impl Writer {
     fn room(&mut self, length: u64) -> Result<(u32, u64), StoreError> {
         if let Some(open) = &self.open
             && (open.at + length <= self.segment_bytes || open.at == BLOCK)
+            && !self.roll
         {
             return Ok((open.seed, open.at));
         }
@@ -131,24 +221,37 @@ impl Writer {
         let header = SegmentHeader {
             log_id: self.log_id,
             number,
-            first_sequence: self.history.sequence - self.group.frames() + 1,
+            before: self.synced,
+            first_segment: self.complete.first_segment,
+            live_bytes: self.complete.live_bytes,
             seed: mix(self.random ^ number) as u32,
         };
-        let name = segment_name(number);
-        let create = || {
-            let file = self.disk.open(&name, Access::Create)?;
-            file.write_at(0, &header.encode())?;
-            file.sync()?;
-            self.disk.sync_names()?;
-            Ok(file)
-        };
         let began = (self.clock)();
-        let file = create().map_err(|cause| disk_error(format!("create \"{name}\""), cause))?;
+        let file = self
+            .create(&header)
+            .map_err(|cause| disk_error(format!("create \"{}\"", segment_name(number)), cause))?;
         self.counters.synced(2, (self.clock)().saturating_sub(began));
         self.counters.wrote(0, BLOCK);
         self.next_segment += 1;
+        self.roll = false;
         self.open = Some(Open { file, number, seed: header.seed, at: BLOCK });
         Ok((header.seed, BLOCK))
+    }
+
+    /// A segment has its name only once its header is durable.
+    fn create(&self, header: &SegmentHeader) -> io::Result<Box<dyn DiskFile>> {
+        let (new, file) = match self.spares.take().map(spare_name) {
+            Some(spare) => (spare.clone(), self.disk.open(&spare, Access::Write)?),
+            None => {
+                let new = new_name(header.number);
+                (new.clone(), self.disk.open(&new, Access::Create)?)
+            }
+        };
+        file.write_at(0, &header.encode())?;
+        file.sync()?;
+        self.disk.rename(&new, &segment_name(header.number))?;
+        self.disk.sync_names()?;
+        Ok(file)
     }
 }
 

@@ -1,6 +1,13 @@
 //! A worker with one model and two connections: `web` waits for outcomes, `plant` does not.
 
-use std::{collections::HashSet, rc::Rc, sync::Arc};
+use std::{
+    collections::HashSet,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use twinflow_connectors::{
@@ -13,6 +20,7 @@ use twinflow_connectors::{
 
 use super::super::{
     ModelSettings,
+    sweep::sweep_row,
     twins::{EpochResult, Twins, TwinsSetup},
 };
 use crate::{
@@ -24,8 +32,9 @@ use crate::{
         MessageProcessor, Outcome, ProcessingError, ProcessingResult, RawState, Rollback, TwinModel,
     },
     models::Models,
-    recover::Recovered,
-    store::{Claimed, Entry, EntryKind, EpochPart, EpochStore, StoreError, entries},
+    quarantine::Quarantine,
+    recover::{MODELS, Recovered},
+    store::{Claimed, Entry, EntryKind, EpochPart, EpochStore, StoreError, SweepOrder, entries},
     worker::{Limits, WorkerSetup, WorkerShared},
 };
 
@@ -33,6 +42,8 @@ pub(super) const WEB: u16 = 0;
 pub(super) const PLANT: u16 = 1;
 const MODEL: u16 = 0;
 const KEEP_SECS: u64 = 60;
+/// Sweeps of [`NoStore`] rewrite everything of epochs before this one.
+pub(crate) const SINCE: u64 = 8;
 
 /// What the twin was told, word by word.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -102,7 +113,11 @@ impl<const LAST_ENCODED: bool> MessageProcessor for Note<LAST_ENCODED> {
     }
 }
 
-struct NoStore;
+/// A store that takes nothing and wants the sweep of this number, if any.
+#[derive(Default)]
+pub(crate) struct NoStore {
+    pub(crate) sweep: AtomicU64,
+}
 
 impl EpochStore for NoStore {
     fn replay(&self, _: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
@@ -116,6 +131,11 @@ impl EpochStore for NoStore {
     fn closed(&self, _: usize, _: u64) {}
     fn durable(&self, _: usize) -> u64 {
         0
+    }
+    fn sweep(&self) -> Option<SweepOrder> {
+        let number = self.sweep.load(Ordering::Relaxed);
+        let order = SweepOrder { number, since: SINCE, bytes_min: 100, urgent: true };
+        (number > 0).then_some(order)
     }
     fn dead_letter_payload(&self, _: u64) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
@@ -192,6 +212,8 @@ impl Out {
 /// One worker.
 pub(super) struct Bench {
     twins: Twins,
+    store: Arc<NoStore>,
+    shared: Rc<WorkerShared>,
     pub(super) models: Models,
     epoch: u64,
     receipt: u64,
@@ -216,12 +238,14 @@ impl Bench {
         let slots = [("web", true), ("plant", false)].into_iter().enumerate();
         let slots = slots.map(|(id, (name, answers))| slot(id as u16, name, answers, &edge));
         let slots: Vec<_> = slots.collect();
-        let shared = shared_of(&edge, &slots, &models);
+        let store = Arc::new(NoStore::default());
+        let shared = shared_of(&edge, &slots, &models, &store, &recovered);
         let workers = models.workers(|_| Some(MODEL), true);
-        let setup = TwinsSetup { models: workers, slots, shared, encode: true };
+        let here = Rc::clone(&shared);
+        let setup = TwinsSetup { models: workers, slots, shared: here, encode: true };
         let twins = Twins::new(setup, &recovered);
         assert_eq!((recovered.failure(), recovered.damage()), (None, None));
-        Self { twins, models, epoch: 0, receipt: 0, written }
+        Self { twins, store, shared, models, epoch: 0, receipt: 0, written }
     }
 
     /// One epoch with these rows, each a delivery of its own.
@@ -249,6 +273,24 @@ impl Bench {
         let result = self.twins.apply(self.epoch, &[Frame::new(frame.finish())]);
         self.written.extend(&result.part);
         Out { result }
+    }
+
+    /// Begins the next sweep; what was written before is forgotten.
+    pub(super) fn begin_sweep(&mut self) {
+        self.store.sweep.fetch_add(1, Ordering::Relaxed);
+        self.written = EpochPart::default();
+    }
+
+    /// Whether the sweep is done.
+    pub(super) fn swept(&self) -> bool {
+        self.shared.twins_swept.get() == self.store.sweep.load(Ordering::Relaxed)
+    }
+
+    /// An epoch that brings nothing but the sweep.
+    pub(super) fn sweep(&mut self) {
+        self.epoch += 1;
+        let result = self.twins.apply(self.epoch, &[sweep_row(0)]);
+        self.written.extend(&result.part);
     }
 
     /// What twin `t` was told, as it is now; `None` when there is no such twin.
@@ -279,7 +321,13 @@ pub(crate) fn shared_of(
     edge: &Arc<Edge>,
     slots: &[Arc<Slot>],
     models: &Models,
+    store: &Arc<NoStore>,
+    recovered: &Recovered,
 ) -> Rc<WorkerShared> {
+    let twins = recovered.quarantined().map(|(model, one)| (model, one.clone()));
+    let quarantine = Arc::new(Quarantine::new(twins, None));
+    let mut recovered = Recovered::default();
+    recovered.name(MODELS, MODEL, "log");
     Rc::new(WorkerShared::new(WorkerSetup {
         index: 0,
         threads: 1,
@@ -290,12 +338,12 @@ pub(crate) fn shared_of(
         wake: Arc::default(),
         clock: Arc::new(EpochClock::new(1)),
         time: Arc::new(|| Timestamp(0)),
-        store: Arc::new(NoStore),
+        store: Arc::clone(store) as Arc<dyn EpochStore>,
         models: models.clone(),
-        recovered: Arc::default(),
+        recovered: Arc::new(recovered),
         first_part: None,
         dead_letters: Arc::default(),
-        quarantine: Arc::default(),
+        quarantine,
         progress: Arc::default(),
         control: Arc::default(),
         limits: Limits::of_worker(1),

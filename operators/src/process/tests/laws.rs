@@ -110,6 +110,19 @@ fn law_f4_a_twin_in_quarantine_is_not_called_until_it_is_released() {
 }
 
 #[test]
+fn law_d2_a_sweep_writes_quarantine_again() {
+    let mut bench = set_aside();
+    bench.begin_sweep();
+    (0..10).for_each(|_| bench.sweep());
+    assert!(bench.swept());
+    assert_eq!(bench.recovered().quarantined().count(), 1);
+    bench.epoch(&[asked(RowKind::Release)]);
+    bench.begin_sweep();
+    (0..10).for_each(|_| bench.sweep());
+    assert_eq!(bench.recovered().quarantined().count(), 0);
+}
+
+#[test]
 fn law_f4_a_removed_twin_stays_in_quarantine_and_its_model_does_not_count_as_failing() {
     let mut bench = set_aside();
     bench.epoch(&[asked(RowKind::Remove)]);

@@ -8,7 +8,7 @@ use super::driver::{Owned, claimed, contents, state};
 use super::sim::{Random, SimDisk};
 
 /// A sealed log over several segments, and what it holds.
-fn sealed() -> (SimDisk, Vec<Owned>) {
+pub(super) fn sealed() -> (SimDisk, Vec<Owned>) {
     let disk = SimDisk::default();
     let mut all = vec![];
     for generation in 0..2 {
@@ -42,7 +42,8 @@ fn law_d7_every_flipped_bit_is_refused_or_harmless() {
             copy.put(&name, &flipped);
             match contents(Arc::new(copy)) {
                 Ok(seen) => assert!(seen == all, "{name}, bit {bit}: other contents"),
-                Err(StoreError::Corrupt { at, .. }) if at.contains(&name) => refused += 1,
+                // Of the last group of a segment only the next segment knows.
+                Err(StoreError::Corrupt { .. }) => refused += 1,
                 Err(error) => panic!("{name}, bit {bit}: {error}"),
             }
             harmless += 1;
@@ -88,10 +89,7 @@ fn a_missing_segment_is_refused() {
         let copy = disk.copy();
         copy.delete(name);
         let refused = contents(Arc::new(copy)).unwrap_err().to_string();
-        match name == &names[0] {
-            true => assert!(refused.contains("begins with frame"), "{refused}"),
-            false => assert!(refused.contains(&format!("{name}\" at 0: the segment is missing"))),
-        }
+        assert!(refused.contains(&format!("{name}\" at 0: the segment is missing")), "{refused}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
 
+use super::super::mistakes::Mistake;
 use super::super::{Disk, LocalLog, LogOptions};
 use super::sim::Random;
 
@@ -23,6 +24,29 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn open(disk: Arc<dyn Disk>, random: u64) -> Result<Self, StoreError> {
+        Self::open_as(disk, random, SEGMENT, None)
+    }
+
+    /// Opens a log with segments of this length and a mistake in it.
+    pub(super) fn open_as(
+        disk: Arc<dyn Disk>,
+        random: u64,
+        segment_bytes: u64,
+        mistake: Option<Mistake>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(disk, random, (segment_bytes, mistake, None))
+    }
+
+    /// Opens a damaged log and gives up everything behind an epoch.
+    pub(super) fn recovering(disk: Arc<dyn Disk>, epoch: u64) -> Result<Self, StoreError> {
+        Self::open_with(disk, 99, (SEGMENT, None, Some(epoch)))
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        random: u64,
+        (segment_bytes, mistake, recover_from): (u64, Option<Mistake>, Option<u64>),
+    ) -> Result<Self, StoreError> {
         // At most the bells of the epochs that a test leaves open, and one failure.
         let (bell, events) = sync_channel(4096);
         let failure = bell.clone();
@@ -30,9 +54,10 @@ impl Driver {
             random,
             Arc::new(move |error| failure.send(Some(error)).expect("the driver is there")),
         );
-        options.segment_bytes = SEGMENT;
+        (options.segment_bytes, options.recover_from) = (segment_bytes, recover_from);
         options.seal_after = Duration::from_secs(3600);
-        let log = LocalLog::open_on(disk, options)?;
+        let mut log = LocalLog::open_on(disk, options)?;
+        log.mistakes.planted = mistake;
         log.attach(0, Box::new(move || bell.send(None).expect("the driver is there")));
         Ok(Self { log, events, failures: vec![] })
     }

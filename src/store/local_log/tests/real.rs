@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use twinflow_operators::store::{EpochStore, StoreError};
+use twinflow_operators::store::{EntryKind, EpochPart, EpochStore, StoreError};
 
-use super::super::{LocalLog, LogOptions, disk::Directory};
+use super::super::{Disk, LocalLog, LogOptions, disk::Directory};
 use super::driver::{claimed, contents, letter, state};
 
 fn options() -> LogOptions {
@@ -91,6 +91,43 @@ fn a_segment_length_out_of_bounds_is_refused() {
     let options = LogOptions { segment_bytes: 1, ..options() };
     let refused = LocalLog::open(root.path(), options).unwrap_err().to_string();
     assert!(refused.contains("segment_bytes is 1"), "{refused}");
+}
+
+#[test]
+fn spares_are_ready_before_a_segment_is_full() {
+    let root = tempfile::tempdir().unwrap();
+    let options = LogOptions { segment_bytes: 1 << 20, ..options() };
+    let log = LocalLog::open(root.path(), options).unwrap();
+    log.claim(1).unwrap();
+    let (ring, rung) = std::sync::mpsc::sync_channel(100);
+    log.attach(0, Box::new(move || ring.try_send(()).unwrap()));
+    let mut part = EpochPart::default();
+    part.put(EntryKind::State, 1, 1, b"twin", &vec![7; 600 << 10]);
+    log.append(0, 1, part.clone());
+    log.closed(0, 2);
+    rung.recv_timeout(Duration::from_secs(10)).unwrap();
+    let spares = || {
+        let files = fs::read_dir(root.path()).unwrap().map(|file| file.unwrap());
+        let spares = files.filter(|it| it.file_name().to_string_lossy().starts_with("spare-"));
+        spares.map(|it| it.metadata().unwrap().len()).collect::<Vec<_>>()
+    };
+    while spares().len() < 2 {
+        std::thread::yield_now();
+    }
+    assert_eq!(spares(), [1 << 20, 1 << 20]);
+    log.append(0, 2, part);
+    log.closed(0, 3);
+    rung.recv_timeout(Duration::from_secs(10)).unwrap();
+    let second = fs::metadata(root.path().join("segment-0000000002.log")).unwrap();
+    assert_eq!(second.len(), 1 << 20, "made of a spare");
+    assert!(log.statistics().disk_bytes > 2 << 20);
+}
+
+#[test]
+fn law_d10_a_real_disk_says_how_much_room_it_has() {
+    let root = tempfile::tempdir().unwrap();
+    let free = Directory::new(root.path()).free().unwrap();
+    assert!(0 < free.free && free.free <= free.total, "{free:?}");
 }
 
 #[test]

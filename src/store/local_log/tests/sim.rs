@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::writer::mix;
-use super::super::{Access, Disk, DiskFile, LockError};
+use super::super::{Access, Disk, DiskFile, Free, LockError};
 
 const SECTOR: usize = 512;
 
@@ -38,6 +38,8 @@ struct Sim {
     /// Syncs until one fails.
     until_sync_fails: Option<u64>,
     cut: bool,
+    /// Bytes that fit on it; 0: any number.
+    size: u64,
     log: Vec<String>,
 }
 
@@ -108,6 +110,16 @@ impl SimDisk {
         self.sim().until_sync_fails = Some(syncs);
     }
 
+    /// How many files were ever made.
+    pub(super) fn inodes(&self) -> usize {
+        self.sim().inodes.len()
+    }
+
+    /// No more than this many bytes fit on it.
+    pub(super) fn resize(&self, size: u64) {
+        self.sim().size = size;
+    }
+
     /// Whether the power is off.
     pub(super) fn is_cut(&self) -> bool {
         self.sim().cut
@@ -164,8 +176,14 @@ impl SimDisk {
 impl Inode {
     fn survivor(&self, random: &mut Random) -> Self {
         let mut bytes = self.durable.clone();
+        // A write is torn at sectors of 512 bytes, or only at those of 4,096.
+        let sectors = if random.below(2) == 0 { 1 } else { 4096 / SECTOR };
+        let (mut piece, mut survives) = (usize::MAX, false);
         for sector in &self.dirty {
-            if random.below(2) == 0 {
+            if sector / sectors != piece {
+                (piece, survives) = (sector / sectors, random.below(2) == 0);
+            }
+            if survives {
                 let from = sector * SECTOR;
                 let to = (from + SECTOR).min(self.seen.len());
                 bytes.resize(bytes.len().max(to), 0);
@@ -227,6 +245,13 @@ impl Disk for SimDisk {
         })
     }
 
+    fn free(&self) -> io::Result<Free> {
+        let sim = self.sim();
+        let used: usize = sim.names.values().map(|inode| sim.inodes[*inode].seen.len()).sum();
+        let total = if sim.size == 0 { u64::MAX / 2 } else { sim.size };
+        Ok(Free { free: total.saturating_sub(used as u64), total })
+    }
+
     fn sync_names(&self) -> io::Result<()> {
         let mut sim = self.sim();
         if !sim.sync_step()? {
@@ -263,6 +288,11 @@ impl DiskFile for SimFile {
             return Err(no_power());
         }
         let (at, end) = (at as usize, at as usize + bytes.len());
+        let used: usize = sim.names.values().map(|inode| sim.inodes[*inode].seen.len()).sum();
+        let grows = end.saturating_sub(sim.inodes[self.inode].seen.len());
+        if sim.size > 0 && (used + grows) as u64 > sim.size {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let inode = &mut sim.inodes[self.inode];
         let length = inode.seen.len().max(end);
         inode.seen.resize(length, 0);
