@@ -104,10 +104,15 @@ impl Server {
         server
     }
 
-    /// What the system says of the process, for example `limits`.
+    /// What the system says of the engine's process, the supervisor's child: for example `limits`.
     pub(crate) fn proc(&self, file: &str) -> String {
-        let path = format!("/proc/{}/{file}", self.child.id());
-        std::fs::read_to_string(path).expect("a process")
+        let parent = format!("PPid:\t{}\n", self.child.id());
+        let read = |process: &Path, file: &str| std::fs::read_to_string(process.join(file));
+        let all = std::fs::read_dir("/proc").expect("the processes").flatten();
+        let engine = all
+            .map(|entry| entry.path())
+            .find(|process| read(process, "status").is_ok_and(|text| text.contains(&parent)));
+        read(&engine.expect("the supervisor has a child"), file).expect("a process")
     }
 
     /// Its address for `--server`.
