@@ -38,6 +38,8 @@ pub struct Recovered {
     outbox_order: HashMap<(u16, Vec<u8>), u64>,
     outbox_next: u64,
     dead_letters: BTreeMap<u64, DeadLetter>,
+    /// The largest number of one, of those that went, too.
+    dead_letters_newest: u64,
     damage: Option<String>,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
@@ -87,10 +89,13 @@ impl Recovered {
             }
             EntryKind::DeadLetter => {
                 let letter = read_dead_letter(value)?;
+                self.dead_letters_newest = self.dead_letters_newest.max(letter.number);
                 self.dead_letters.insert(letter.number, letter);
             }
             EntryKind::DeadLetterDropped => {
-                self.dead_letters.remove(&u64::from_le_bytes(key.try_into().ok()?));
+                let number = u64::from_le_bytes(key.try_into().ok()?);
+                self.dead_letters_newest = self.dead_letters_newest.max(number);
+                self.dead_letters.remove(&number);
             }
             EntryKind::MessageId => {
                 self.ids.insert((space, key.into()), value.to_vec());
@@ -163,6 +168,11 @@ impl Recovered {
     pub fn outbox(&self, connection: u16) -> impl Iterator<Item = &OutboxEntry> {
         let of = self.outbox.values().filter(move |(number, _)| *number == connection);
         of.map(|(_, feedback)| feedback)
+    }
+
+    /// The largest number of a dead letter that is known, even if that one has gone.
+    pub fn dead_letters_newest(&self) -> u64 {
+        self.dead_letters_newest
     }
 
     /// All dead letters, oldest first.

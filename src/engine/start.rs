@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The name of the engine's own links.
-const ENGINE: &str = "(engine)";
+pub(super) const ENGINE: &str = "(engine)";
 
 /// What all threads of a running engine share.
 pub(crate) struct Parts {
@@ -136,6 +136,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     let engine_slots = engine_slots(&edge, &wakes, &mut slots)?;
     let dead_letters = DeadLetters::default();
     recovered.dead_letters().cloned().for_each(|letter| dead_letters.add(letter));
+    dead_letters.given(recovered.dead_letters_newest());
     dead_letters.commit(claimed.base);
 
     let parts = Arc::new(Parts {

@@ -3,6 +3,7 @@
 mod completion;
 mod connections;
 mod connectors;
+mod dead_letters;
 mod new;
 mod output;
 mod run;
@@ -63,6 +64,9 @@ enum Verb {
     /// The running connections
     #[command(subcommand)]
     Connections(connections::Connections),
+    /// What could not be processed: look at it, replay it, drop it
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Print the version
     Version(output::OutputArgs),
     /// Print a completion script for a shell
@@ -152,6 +156,7 @@ impl Verb {
             Self::Twins(verb) => verb.run(),
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
+            Self::DeadLetters(verb) => verb.run(),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
         }

@@ -84,6 +84,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &id]).status().expect("kill").success());
+    }
+
     /// Asks it to stop; gives the code and what it said since it was ready.
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();

@@ -153,9 +153,10 @@ impl Fates {
                 OutcomeKind::KeyInProgress => Fate::InProgress,
                 OutcomeKind::KeyOtherBody => Fate::OtherBody,
                 // Answers to the engine's own requests, which never come by this link.
-                OutcomeKind::State(_) | OutcomeKind::Created(_) | OutcomeKind::Removed(_) => {
-                    continue;
-                }
+                OutcomeKind::State(_)
+                | OutcomeKind::Created(_)
+                | OutcomeKind::Removed(_)
+                | OutcomeKind::DeadLetterGone(_) => continue,
             };
             self.set(start, index, fate);
         }

@@ -4,3 +4,4 @@ pub(crate) mod bench;
 mod laws;
 mod oracle;
 mod recovery;
+mod replays;

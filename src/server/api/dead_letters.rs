@@ -1,4 +1,4 @@
-//! Dead letters: what could not be processed, and why.
+//! Dead letters: what could not be processed, and why; once more, or away with it.
 
 use axum::{
     Json, Router,
@@ -24,8 +24,8 @@ type Number = Result<Path<u64>, PathRejection>;
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/v1/dead-letters", get(list))
-        .route("/v1/dead-letters/{id}", get(show).delete(later))
-        .route("/v1/dead-letters/{id}/replay", post(later))
+        .route("/v1/dead-letters/{id}", get(show).delete(remove))
+        .route("/v1/dead-letters/{id}/replay", post(replay))
 }
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ async fn show(State(api): State<Api>, number: Number) -> Result<Json<Shown>, Pro
     let number = path(number)?;
     let engine = api.engine()?;
     let Some(letter) = engine.dead_letters().get(number) else {
-        return Err(Problem::new(404, "unknown-dead-letter", format!("no dead letter {number}")));
+        return Err(unknown(number));
     };
     let reader = engine.clone();
     let read = tokio::task::spawn_blocking(move || reader.dead_letter_payload(number)).await;
@@ -90,8 +90,35 @@ fn text_or_base64(payload: &[u8]) -> Value {
     }
 }
 
-async fn later() -> Problem {
-    let detail = "this version keeps and shows dead letters; replaying and dropping them comes \
-                  later";
-    Problem::new(501, "later", detail)
+/// What became of a dead letter that is gone.
+#[derive(Serialize)]
+struct Gone {
+    number: u64,
+    /// `replayed` or `dropped`.
+    outcome: &'static str,
+    /// The epoch that did it.
+    epoch: u64,
+}
+
+async fn replay(State(api): State<Api>, number: Number) -> Result<Json<Gone>, Problem> {
+    let number = path(number)?;
+    let replayed = api.engine()?.replay(number).await;
+    let epoch = replayed.map_err(|error| Problem::from(error).with("dead_letter", number))?;
+    gone(number, "replayed", epoch)
+}
+
+async fn remove(State(api): State<Api>, number: Number) -> Result<Json<Gone>, Problem> {
+    let number = path(number)?;
+    let epoch = api.engine()?.drop_dead_letter(number).await?;
+    gone(number, "dropped", epoch)
+}
+
+fn gone(number: u64, outcome: &'static str, epoch: Option<u64>) -> Result<Json<Gone>, Problem> {
+    let epoch = epoch.ok_or_else(|| unknown(number))?;
+    tracing::info!(dead_letter = number, outcome, epoch, "asked by the API");
+    Ok(Json(Gone { number, outcome, epoch }))
+}
+
+fn unknown(number: u64) -> Problem {
+    Problem::new(404, "unknown-dead-letter", format!("no dead letter {number}"))
 }
