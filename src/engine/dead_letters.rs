@@ -113,3 +113,45 @@ fn not(why: &str) -> RequestError {
 fn gone((outcome, epoch): (OutcomeKind, u64)) -> Result<Option<u64>, RequestError> {
     Ok(matches!(outcome, OutcomeKind::DeadLetterGone(true)).then_some(epoch))
 }
+
+#[cfg(test)]
+mod tests {
+    use twinflow_connectors::message::Timestamp;
+
+    use super::*;
+
+    fn letter() -> DeadLetter {
+        DeadLetter {
+            number: 1,
+            kind: DeadLetterKind::Failed,
+            model: Some("m".into()),
+            twin: Some("t".into()),
+            connection: "web".into(),
+            partition: None,
+            position: None,
+            reason: String::new(),
+            attempts: 1,
+            at: Timestamp(0),
+            epoch: 1,
+            payload_bytes: CUT_BYTES as u64,
+        }
+    }
+
+    #[test]
+    fn only_a_whole_message_for_a_twin_can_be_replayed() {
+        assert_eq!(addressee(&letter()), Ok(("m", "t")));
+        let undeliverable = DeadLetterKind::Undeliverable;
+        let wrong = [
+            (DeadLetter { kind: DeadLetterKind::Feedback, ..letter() }, "it is what a twin sent"),
+            (DeadLetter { connection: ENGINE.into(), ..letter() }, "it was a request"),
+            (DeadLetter { twin: None, ..letter() }, "which twin"),
+            (DeadLetter { kind: undeliverable, ..letter() }, "only a part"),
+        ];
+        for (letter, why) in wrong {
+            let said = addressee(&letter).unwrap_err().to_string();
+            assert!(said.starts_with("it cannot be replayed: ") && said.contains(why), "{said}");
+        }
+        let short = DeadLetter { kind: undeliverable, payload_bytes: 7, ..letter() };
+        assert_eq!(addressee(&short), Ok(("m", "t")), "its model may be there now");
+    }
+}
