@@ -8,10 +8,15 @@ mod dead_letters;
 mod failure;
 mod handle;
 mod housekeeping;
+mod notes;
 mod requests;
 mod start;
 mod status;
 mod stop;
+mod store;
+mod supervision;
+mod suspect;
+mod watch;
 
 use std::{fmt, sync::Arc};
 
@@ -19,13 +24,17 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 pub use self::{
-    builder::{EngineBuilder, StoreChoice},
+    builder::EngineBuilder,
     handle::{EngineHandle, RequestError, TwinState},
     status::{EngineStatistics, ModelStatus},
     stop::{Left, Stopped},
+    store::{Commit, StoreChoice},
 };
 
-use self::{requests::EngineLinks, start::Parts};
+#[cfg(feature = "server")]
+pub(crate) use self::supervision::{Report, Supervision};
+
+use self::{requests::EngineLinks, start::Parts, watch::Watch};
 use crate::{
     connections::Connections,
     error::{Error, ErrorKind, Result},
@@ -41,6 +50,8 @@ pub struct Engine {
     handle: EngineHandle,
     runtime: Option<tokio::runtime::Runtime>,
     workers: Option<Workers>,
+    /// Until the workers have ended.
+    _watch: Watch,
 }
 
 impl Engine {

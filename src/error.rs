@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Unavailable,
     /// An invariant of the program is broken.
     Broken,
+    /// Another generation has taken over this state; starting again cannot help.
+    Fenced,
     /// The disk or the store does not do what it must.
     Disk,
     /// The configuration cannot work; a person has to change it.
@@ -48,7 +50,7 @@ impl ErrorKind {
             Self::Usage => 64,
             Self::Halted => 65,
             Self::Unavailable => 69,
-            Self::Broken => 70,
+            Self::Broken | Self::Fenced => 70,
             Self::Disk => 74,
             Self::Misconfigured | Self::StateRefused => 78,
         }
@@ -106,7 +108,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::Refused { .. } => ErrorKind::StateRefused,
-            StoreError::Fenced => ErrorKind::Broken,
+            StoreError::Fenced => ErrorKind::Fenced,
             StoreError::Corrupt { .. } | StoreError::Full { .. } | StoreError::Io { .. } => {
                 ErrorKind::Disk
             }

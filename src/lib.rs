@@ -88,6 +88,8 @@ pub mod demo;
 mod metrics;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+mod supervisor;
 
 mod clock;
 mod connections;
@@ -95,7 +97,7 @@ mod recovery;
 mod signals;
 
 pub use connections::{Connection, ConnectionSettings, ConnectionState, ConnectionStatus};
-pub use engine::{Engine, EngineBuilder, EngineHandle, StoreChoice};
+pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
 #[cfg(feature = "server")]
 pub use server::Server;

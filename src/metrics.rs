@@ -57,6 +57,10 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
     gauge("twinflow_store_held", "1 while the store has not moved for two seconds", |s| {
         f64::from(u8::from(s.held))
     }),
+    gauge("twinflow_careful", "1 while one message per link and epoch is taken", |s| {
+        f64::from(u8::from(s.careful))
+    }),
+    counter("twinflow_slow_calls", "calls that took longer than a second", |s| s.slow_calls as f64),
     counter("twinflow_store_frames", "frames written", |s| s.store.frames as f64),
     counter("twinflow_store_written_bytes", "bytes written, padding included", |s| {
         s.store.bytes as f64
@@ -75,6 +79,12 @@ const MODEL: &[Metric<ModelStatus>] = &[
     counter("twinflow_messages_failed", "messages that failed", |m| m.failed as f64),
     counter("twinflow_messages_deduplicated", "messages whose id had been handled", |m| {
         m.repeated as f64
+    }),
+    gauge("twinflow_quarantined_twins", "twins in quarantine: a person should look", |m| {
+        m.quarantined_twins as f64
+    }),
+    counter("twinflow_messages_quarantined", "messages whose twin was in quarantine", |m| {
+        m.quarantined as f64
     }),
     counter("twinflow_feedback_sent", "feedback messages of twins", |m| m.feedback as f64),
 ];

@@ -31,8 +31,7 @@ pub(crate) fn recover(
     models: &Models,
     connections: &[String],
 ) -> Result<Recovery> {
-    let mut recovered = Recovered::default();
-    store.replay(&mut |entry| recovered.fold(entry))?;
+    let mut recovered = Recovered::read(|each| store.replay(each))?;
     if let Some(damage) = recovered.damage() {
         return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
     }

@@ -48,6 +48,7 @@ mod api;
 mod banner;
 mod cli;
 mod client;
+mod listeners;
 mod log;
 mod mount;
 mod run;

@@ -34,8 +34,8 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
 fn systems(options: &Options) -> Result<Vec<Box<dyn System>>> {
     match options.system {
         Systems::Limit => Ok(vec![Box::new(Limit)]),
-        Systems::Twinflow => Ok(vec![Box::new(Twinflow::new(options.durable)?)]),
-        Systems::Both => Ok(vec![Box::new(Limit), Box::new(Twinflow::new(options.durable)?)]),
+        Systems::Twinflow => Ok(vec![Box::new(Twinflow::new(options.durable))]),
+        Systems::Both => Ok(vec![Box::new(Limit), Box::new(Twinflow::new(options.durable))]),
     }
 }
 

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use twinflow::connectors::memory::{BuffersProgress, MemoryBuffers};
 use twinflow::connectors::message::Format;
 use twinflow::operators::model::MessageProcessor;
-use twinflow::{ConnectionSettings, Engine, EngineBuilder};
+use twinflow::{Commit, ConnectionSettings, Engine, EngineBuilder};
 
 use self::due::Due;
 use self::models::{Counting, Opaque, Outputs};
@@ -45,12 +45,9 @@ pub struct Twinflow {
 }
 
 impl Twinflow {
-    /// The engine, as durable as asked for; or why this build cannot do that.
-    pub fn new(durable: Durable) -> Result<Self> {
-        if durable == Durable::EverySecond {
-            return Err("the engine of this build syncs every epoch or keeps nothing".into());
-        }
-        Ok(Self { durable })
+    /// The engine, as durable as asked for.
+    pub fn new(durable: Durable) -> Self {
+        Self { durable }
     }
 
     /// Starts an engine whose connection waits.
@@ -74,11 +71,13 @@ impl Twinflow {
 
 /// Chooses the store; a log's directory goes when the run is over.
 fn store(builder: EngineBuilder, durable: Durable) -> Result<(EngineBuilder, Option<TempDir>)> {
-    if durable == Durable::Off {
-        return Ok((builder.memory_store(), None));
-    }
+    let commit = match durable {
+        Durable::Off => return Ok((builder.memory_store(), None)),
+        Durable::EveryEpoch => Commit::EveryEpoch,
+        Durable::EverySecond => Commit::EverySecond,
+    };
     let dir = TempDir::new()?;
-    Ok((builder.state_dir(dir.path()), Some(dir)))
+    Ok((builder.state_dir(dir.path()).commit(commit), Some(dir)))
 }
 
 /// A running engine that has not been given a record yet.

@@ -21,7 +21,14 @@ mod statistics;
 mod tests;
 mod wake;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +43,7 @@ pub use slot::{Confirmations, Position, Slot, SlotPlace, Taken};
 pub use statistics::SlotStatistics;
 pub use wake::Wake;
 
-use crate::message::Clock;
+use crate::message::{Clock, limits::DELIVERY_ROWS_MAX};
 
 /// Number of a delivery on its slot; increases by one and is acknowledged in order.
 #[derive(
@@ -146,6 +153,8 @@ pub enum OutcomeKind {
     Removed(bool),
     /// Answer to a replay or a drop: whether the dead letter was there. It is gone now.
     DeadLetterGone(bool),
+    /// Answer to a release: whether the twin was in quarantine.
+    Released(bool),
 }
 
 /// What a worker hands to a slot once its epoch is committed.
@@ -229,13 +238,31 @@ pub struct Edge {
     pub budget: QueueBudget,
     /// What no new requests are taken for (laws R1, P5).
     pub refusals: Arc<Refusals>,
+    careful: AtomicBool,
 }
 
 impl Edge {
     /// The edge of a process with `workers` workers in its generation.
     pub fn new(workers: usize, models: ModelNames, clock: Clock) -> Arc<Self> {
         let (budget, refusals) = (QueueBudget::default(), Arc::default());
-        Arc::new(Self { workers, models, clock, budget, refusals })
+        let careful = AtomicBool::new(false);
+        Arc::new(Self { workers, models, clock, budget, refusals, careful })
+    }
+
+    /// One message per link and epoch, and a note of each twin before it is worked off: for finding
+    /// out what ended the process before (law F4).
+    pub fn is_careful(&self) -> bool {
+        self.careful.load(Ordering::Relaxed)
+    }
+
+    /// Begins or ends that; what is under way goes on as it began.
+    pub fn set_careful(&self, careful: bool) {
+        self.careful.store(careful, Ordering::Relaxed);
+    }
+
+    /// Rows of one delivery at most.
+    fn delivery_rows_max(&self) -> usize {
+        if self.is_careful() { 1 } else { DELIVERY_ROWS_MAX }
     }
 }
 

@@ -28,7 +28,7 @@ mod watch;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use axum::Router;
@@ -64,9 +64,17 @@ const DRAIN_TIMEOUT_MS: u64 = 1000;
 #[derive(Clone, Debug)]
 pub struct Rest {
     service: Arc<Service>,
-    /// A socket that [`Rest::bind`] made and no session has taken yet.
-    bound: Arc<Mutex<Option<std::net::TcpListener>>>,
+    sockets: Arc<Mutex<Sockets>>,
     slot: usize,
+}
+
+/// The own listener between sessions.
+#[derive(Debug, Default)]
+struct Sockets {
+    /// What [`Rest::bind`] made and no session has taken yet.
+    bound: Option<std::net::TcpListener>,
+    /// What [`Rest::adopt`] was given: every session listens on it.
+    adopted: Option<std::net::TcpListener>,
 }
 
 impl Rest {
@@ -83,7 +91,7 @@ impl Rest {
     }
 
     fn new(settings: RestSettings) -> Self {
-        Self { service: Service::new(settings), bound: Arc::default(), slot: 0 }
+        Self { service: Service::new(settings), sockets: Arc::default(), slot: 0 }
     }
 
     /// Takes messages for these models only; `"*"`, the default, is every model.
@@ -117,14 +125,45 @@ impl Rest {
     pub fn bind(&self) -> Result<Option<SocketAddr>, ConnectorError> {
         self.service.settings.check()?;
         let Some(address) = self.service.settings.address()? else { return Ok(None) };
-        let mut bound = self.bound.lock().expect("only set and taken");
-        let listener = match bound.take() {
-            Some(listener) => listener,
-            None => bind(address)?,
+        let mut sockets = self.sockets();
+        let listener = match (sockets.bound.take(), &sockets.adopted) {
+            (Some(listener), _) => listener,
+            (None, Some(adopted)) => {
+                adopted.try_clone().map_err(|error| cannot_listen(address, error))?
+            }
+            (None, None) => bind(address)?,
         };
         let address = listener.local_addr().map_err(|error| cannot_listen(address, error))?;
-        *bound = Some(listener);
+        sockets.bound = Some(listener);
         Ok(Some(address))
+    }
+
+    /// Listens on a socket that a supervisor bound and keeps, in place of one of its own; `false`
+    /// when its address is not the one of the settings. Between two sessions clients wait in its
+    /// backlog.
+    pub fn adopt(&self, listener: std::net::TcpListener) -> bool {
+        let wanted = self.service.settings.address().ok().flatten();
+        let fits = wanted.zip(listener.local_addr().ok()).is_some_and(|(wanted, address)| {
+            let same_port = wanted.port() == 0 || wanted.port() == address.port();
+            wanted.ip() == address.ip() && same_port
+        });
+        if fits {
+            self.sockets().adopted = Some(listener);
+        }
+        fits
+    }
+
+    /// The socket that [`Rest::bind`] made, once more; `None` without one.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no descriptor left.
+    pub fn listener(&self) -> io::Result<Option<std::net::TcpListener>> {
+        self.sockets().bound.as_ref().map(std::net::TcpListener::try_clone).transpose()
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().expect("only set and taken")
     }
 
     /// The paths of this connection, to be merged into another server's; they answer 503 while no
@@ -149,7 +188,7 @@ impl Rest {
             session.await;
             return Ok(());
         };
-        let bound = self.bound.lock().expect("only set and taken").take();
+        let bound = self.sockets().bound.take();
         let listener = bound.expect("bound just before, and only slot 0 takes it");
         let listener = listener
             .set_nonblocking(true)
@@ -197,8 +236,8 @@ impl Connector for Rest {
     }
 
     fn about(&self) -> ConnectorAbout {
-        let bound = self.bound.lock().expect("only set and taken");
-        let bound = bound.as_ref().and_then(|listener| listener.local_addr().ok());
+        let sockets = self.sockets();
+        let bound = sockets.bound.as_ref().and_then(|listener| listener.local_addr().ok());
         let address = bound.map(|address| format!("http://{address}"));
         ConnectorAbout { kind: Self::TYPE, address }
     }

@@ -39,6 +39,8 @@ pub enum RowKind {
     Replay = 9,
     /// Forgets a dead letter.
     Drop = 10,
+    /// Ends the quarantine of a twin.
+    Release = 11,
 }
 
 impl RowKind {
@@ -53,6 +55,7 @@ impl RowKind {
             6 => Self::Read,
             9 => Self::Replay,
             10 => Self::Drop,
+            11 => Self::Release,
             _ => return None,
         })
     }

@@ -54,6 +54,8 @@ pub enum DeadLetterKind {
     Failed,
     /// Feedback that nobody took.
     Feedback,
+    /// Its twin is in quarantine (law F4).
+    Quarantined,
 }
 
 impl DeadLetterKind {
@@ -64,6 +66,7 @@ impl DeadLetterKind {
             Self::Undecodable => "undecodable",
             Self::Failed => "failed",
             Self::Feedback => "feedback",
+            Self::Quarantined => "quarantined",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! No sockets, no async and no clock of its own: time is passed in.
 
 pub mod dead_letter;
+pub mod quarantine;
 pub mod store;
 
 pub mod context;
@@ -14,6 +15,7 @@ pub mod message;
 pub mod model;
 pub mod models;
 
+pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::process::model_worker::TwinPage;
+use crate::{activity::Activity, process::model_worker::TwinPage};
 
 /// Frontiers of a process as numbers, for whoever is not an operator. `u64::MAX`: all is done.
 #[derive(Debug, Default)]
@@ -60,9 +60,11 @@ impl fmt::Debug for Ask {
     }
 }
 
-/// What a worker is told from outside.
+/// What a worker is told from outside, and what it lets others see.
 #[derive(Default)]
 pub struct Control {
+    /// What it is doing.
+    pub activity: Activity,
     asks: Mutex<VecDeque<Ask>>,
     ring: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Confirmations are written at once, not after 100 ms (law F2).

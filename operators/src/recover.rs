@@ -1,8 +1,11 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
 
+mod newest;
+mod waiting;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
 };
 
 use twinflow_connectors::{
@@ -11,17 +14,34 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
 };
 
+use self::{
+    newest::{Found, Newest},
+    waiting::{Change, TOGETHER, Waiting},
+};
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
     process::{ids::twin_of_key, model_worker::ModelWorker},
+    quarantine::Quarantined,
     store::{Entry, EntryKind},
 };
 
-/// One recovered twin.
+/// What twins and their message ids were, as bytes: as large as all states together.
 #[derive(Debug, Default)]
-struct Twin {
-    state: Vec<u8>,
-    route: Option<Vec<u8>>,
+struct Stored {
+    states: Newest,
+    routes: Newest,
+    ids: Newest,
+}
+
+impl Stored {
+    /// Where an entry is looked up first.
+    fn of(&self, change: Change) -> &Newest {
+        match change {
+            Change::State | Change::Removal => &self.states,
+            Change::Route => &self.routes,
+            Change::Id => &self.ids,
+        }
+    }
 }
 
 /// Everything that a generation starts from.
@@ -29,8 +49,8 @@ struct Twin {
 pub struct Recovered {
     /// The latest time of any epoch (law P6).
     pub(crate) now: Timestamp,
-    twins: HashMap<(u16, Box<str>), Twin>,
-    ids: HashMap<(u16, Box<[u8]>), Vec<u8>>,
+    stored: RwLock<Stored>,
+    waiting: Waiting,
     /// Names by space (0 models, 1 connections) and number.
     names: BTreeMap<(u16, u16), String>,
     positions: HashMap<(u16, String, i32), u64>,
@@ -40,6 +60,7 @@ pub struct Recovered {
     dead_letters: BTreeMap<u64, DeadLetter>,
     /// The largest number of one, of those that went, too.
     dead_letters_newest: u64,
+    quarantined: BTreeMap<(u16, String), Quarantined>,
     damage: Option<String>,
     /// Twins loaded so far, for whoever shows progress.
     pub loaded: AtomicU64,
@@ -55,8 +76,31 @@ pub const MODELS: u16 = 0;
 pub const CONNECTIONS: u16 = 1;
 
 impl Recovered {
-    /// Takes one entry; later ones win.
-    pub fn fold(&mut self, entry: Entry<'_>) {
+    /// Reads all entries that `replay` gives; later ones win.
+    ///
+    /// # Errors
+    ///
+    /// What `replay` says.
+    pub fn read<E>(
+        replay: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut recovered = Self::default();
+        replay(&mut |entry| recovered.fold(entry))?;
+        recovered.bring_in();
+        Ok(recovered)
+    }
+
+    /// What the entries of one part give.
+    #[cfg(test)]
+    pub(crate) fn of_part(part: &crate::store::EpochPart) -> Self {
+        let all = |each: &mut dyn FnMut(Entry<'_>)| {
+            crate::store::entries(part.bytes()).for_each(|entry| each(entry.unwrap()));
+            Ok::<_, ()>(())
+        };
+        Self::read(all).unwrap()
+    }
+
+    fn fold(&mut self, entry: Entry<'_>) {
         if self.try_fold(entry).is_none() && self.damage.is_none() {
             self.damage = Some(format!("an entry of kind {:?} cannot be read", entry.kind));
         }
@@ -65,11 +109,9 @@ impl Recovered {
     fn try_fold(&mut self, entry: Entry<'_>) -> Option<()> {
         let Entry { kind, space, key, value, .. } = entry;
         match kind {
-            EntryKind::State => self.twin(space, key)?.state = value.to_vec(),
-            EntryKind::Route => self.twin(space, key)?.route = Some(value.to_vec()),
-            EntryKind::Removal => {
-                self.twins.remove(&(space, std::str::from_utf8(key).ok()?.into()));
-            }
+            EntryKind::State => self.wait(Change::State, space, key, value),
+            EntryKind::Route => self.wait(Change::Route, space, key, value),
+            EntryKind::Removal => self.wait(Change::Removal, space, key, &[]),
             EntryKind::Position => {
                 let (topic, partition) = read_position_key(key)?;
                 let next = u64::from_le_bytes(value.try_into().ok()?);
@@ -97,9 +139,7 @@ impl Recovered {
                 self.dead_letters_newest = self.dead_letters_newest.max(number);
                 self.dead_letters.remove(&number);
             }
-            EntryKind::MessageId => {
-                self.ids.insert((space, key.into()), value.to_vec());
-            }
+            EntryKind::MessageId => self.wait(Change::Id, space, key, value),
             EntryKind::Time => {
                 let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
                 self.now = self.now.max(time);
@@ -109,13 +149,35 @@ impl Recovered {
                 let name = String::from_utf8(value.to_vec()).ok()?;
                 self.names.insert((space, number), name);
             }
+            EntryKind::Quarantined => {
+                self.quarantine(space, rmp_serde::from_slice(value).ok()?);
+            }
+            EntryKind::Released => {
+                let twin = std::str::from_utf8(key).ok()?;
+                self.quarantined.remove(&(space, twin.to_owned()));
+            }
         }
         Some(())
     }
 
-    fn twin(&mut self, model: u16, key: &[u8]) -> Option<&mut Twin> {
-        let id = std::str::from_utf8(key).ok()?;
-        Some(self.twins.entry((model, id.into())).or_default())
+    fn stored(&self) -> RwLockReadGuard<'_, Stored> {
+        self.stored.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&mut self, change: Change, space: u16, key: &[u8], value: &[u8]) {
+        if self.waiting.add(change, space, key, value) {
+            self.bring_in();
+        }
+    }
+
+    fn bring_in(&mut self) {
+        let stored = self.stored.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.bring_in(stored);
+    }
+
+    /// Every worker has loaded its own: gives the memory of stored states back.
+    pub fn forget(&self) {
+        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = Stored::default();
     }
 
     /// What could not be read, if anything could not.
@@ -144,7 +206,9 @@ impl Recovered {
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
-        let models = self.twins.keys().map(|(model, _)| (MODELS, *model));
+        let stored = self.stored();
+        let models = stored.states.iter().map(|found| (MODELS, found.space));
+        let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
         let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
         let outbox = self.outbox.values().map(|(connection, _)| (CONNECTIONS, *connection));
         for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
@@ -180,9 +244,19 @@ impl Recovered {
         self.dead_letters.values()
     }
 
+    /// Sets a twin aside.
+    pub fn quarantine(&mut self, model: u16, quarantined: Quarantined) {
+        self.quarantined.insert((model, quarantined.twin.clone()), quarantined);
+    }
+
+    /// All twins in quarantine, with the numbers of their models.
+    pub fn quarantined(&self) -> impl Iterator<Item = (u16, &Quarantined)> {
+        self.quarantined.iter().map(|((model, _), quarantined)| (*model, quarantined))
+    }
+
     /// How many twins there are.
     pub fn twins_total(&self) -> usize {
-        self.twins.len()
+        self.stored().states.len()
     }
 
     /// Why a worker could not load its twins, if one could not.
@@ -202,28 +276,64 @@ impl Recovered {
         mut with: impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let is_own = |hash| owner(bucket(hash), workers) == worker;
-        for ((number, id), twin) in &self.twins {
-            let hash = twin_hash(id.as_bytes());
-            if !is_own(hash) || twin.state.is_empty() {
-                continue;
-            }
-            let route = twin.route.as_deref();
-            with(*number, &mut |model| model.load(hash, id, &twin.state, route)).map_err(
-                |why| {
-                    let name = self.names.get(&(MODELS, *number)).map_or("", String::as_str);
-                    format!(
-                        "model \"{name}\": the stored state of twin \"{id}\" does not load: {why}"
-                    )
-                },
-            )?;
-            self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let stored = self.stored();
+        let mut counts = BTreeMap::<u16, usize>::new();
+        for twin in stored.states.iter().filter(|twin| is_own(twin.hash)) {
+            *counts.entry(twin.space).or_default() += 1;
         }
-        for ((number, key), value) in &self.ids {
-            let twin = twin_of_key(key).ok_or("the key of a message id is damaged")?;
+        for (model, count) in counts {
+            with(model, &mut |model| {
+                model.expect(count);
+                Ok(())
+            })?;
+        }
+        let mut own = stored.states.iter().filter(|twin| is_own(twin.hash));
+        let mut together = Vec::with_capacity(TOGETHER);
+        loop {
+            together.extend(own.by_ref().take(TOGETHER));
+            if together.is_empty() {
+                break;
+            }
+            for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
+                together.iter().for_each(|twin| ask(&stored.routes, twin.hash));
+            }
+            for twin in together.drain(..) {
+                self.load_twin(twin, &stored.routes, &mut with)?;
+            }
+        }
+        for (number, id) in self.quarantined.keys() {
+            if is_own(twin_hash(id.as_bytes())) {
+                with(*number, &mut |model| {
+                    model.quarantine(id);
+                    Ok(())
+                })?;
+            }
+        }
+        for id in stored.ids.iter() {
+            let twin = twin_of_key(id.key).ok_or("the key of a message id is damaged")?;
             if is_own(twin_hash(twin)) {
-                with(*number, &mut |model| model.load_id(key, value))?;
+                with(id.space, &mut |model| model.load_id(id.key, id.value))?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Recovered {
+    fn load_twin(
+        &self,
+        twin: Found<'_>,
+        routes: &Newest,
+        with: &mut impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let route = routes.get(twin.hash, twin.space, twin.key);
+        let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
+        let load = &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
+        with(twin.space, load).map_err(|why| {
+            let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
+            format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
+        })?;
+        self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
 }
@@ -245,15 +355,7 @@ fn read_position_key(key: &[u8]) -> Option<(String, i32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{EpochPart, entries};
-
-    fn fold(part: &EpochPart) -> Recovered {
-        let mut recovered = Recovered::default();
-        for entry in entries(part.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
-        recovered
-    }
+    use crate::store::EpochPart;
 
     #[test]
     fn positions_fold_by_maximum_and_other_values_by_order() {
@@ -266,11 +368,15 @@ mod tests {
         part.put(EntryKind::State, 1, 0, b"t", b"new");
         part.put(EntryKind::State, 1, 0, b"gone", b"x");
         part.put(EntryKind::Removal, 1, 0, b"gone", b"");
-        let recovered = fold(&part);
+        let recovered = Recovered::of_part(&part);
         let positions: Vec<_> = recovered.positions(2).collect();
         assert_eq!(positions, [Position { topic: "readings".into(), partition: 3, next: 9 }]);
         assert_eq!(recovered.twins_total(), 1);
-        assert_eq!(recovered.twins[&(0, "t".into())].state, b"new");
+        let state =
+            |key: &[u8]| recovered.stored().states.get(twin_hash(key), 0, key).map(<[u8]>::to_vec);
+        assert_eq!((state(b"t"), state(b"gone")), (Some(b"new".to_vec()), None));
+        recovered.forget();
+        assert_eq!(recovered.twins_total(), 0);
         assert_eq!(recovered.damage(), None);
     }
 
@@ -280,7 +386,7 @@ mod tests {
         part.put_ledger(EntryKind::Name, MODELS, &4u16.to_le_bytes(), b"pumps");
         part.put(EntryKind::State, 1, 4, b"a", b"x");
         part.put(EntryKind::State, 1, 4, b"b", b"x");
-        let recovered = fold(&part);
+        let recovered = Recovered::of_part(&part);
         assert_eq!(recovered.unknown(&HashSet::new()), [(MODELS, "pumps".into(), 2)]);
         assert!(recovered.unknown(&HashSet::from([(MODELS, 4)])).is_empty());
         assert_eq!(
@@ -290,9 +396,28 @@ mod tests {
     }
 
     #[test]
+    fn law_d2_a_twin_is_in_quarantine_until_it_is_released() {
+        let one = |twin: &str| Quarantined {
+            model: "pumps".into(),
+            twin: twin.into(),
+            reason: "signal 6".into(),
+            connection: "web".into(),
+            position: Some(("t".into(), 3, 4)),
+            at: Timestamp(5),
+        };
+        let mut part = EpochPart::default();
+        crate::quarantine::put_quarantined(&mut part, 4, &one("a"));
+        crate::quarantine::put_quarantined(&mut part, 4, &one("b"));
+        part.put_ledger(EntryKind::Released, 4, b"a", &[]);
+        let recovered = Recovered::of_part(&part);
+        assert_eq!(recovered.quarantined().collect::<Vec<_>>(), [(4, &one("b"))]);
+        assert_eq!(recovered.damage(), None);
+    }
+
+    #[test]
     fn an_entry_that_cannot_be_read_is_said() {
         let mut part = EpochPart::default();
         part.put_ledger(EntryKind::Position, 2, b"x", b"short");
-        assert!(fold(&part).damage().is_some());
+        assert!(Recovered::of_part(&part).damage().is_some());
     }
 }

@@ -144,8 +144,10 @@ pub(crate) fn source<'scope>(
                 return;
             }
             let epoch = open.epoch();
-            let may_close =
-                shared_here.committed.behind(epoch) < setup.limits.uncommitted_epochs_max;
+            let may_close = match setup.store.shared_bytes() {
+                Some(bytes) => bytes < setup.limits.uncommitted_bytes_max,
+                None => shared_here.committed.behind(epoch) < setup.limits.uncommitted_epochs_max,
+            };
             let mut output = ports.rows.activate();
             let mut rows = output.session_with_builder(&open.rows);
             let more = intake.fill(epoch, may_close, |mut frame| rows.give_container(&mut frame));

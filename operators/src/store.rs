@@ -34,6 +34,10 @@ pub enum EntryKind {
     Time = 10,
     /// A name. Space: 0 models, 1 connections. Key: number u16. Value: the name.
     Name = 11,
+    /// A twin is in quarantine. Space: model. Key: twin id. Value: since when and why.
+    Quarantined = 12,
+    /// It was released. Space: model. Key: twin id.
+    Released = 13,
 }
 
 impl EntryKind {
@@ -51,6 +55,8 @@ impl EntryKind {
             9 => Self::MessageId,
             10 => Self::Time,
             11 => Self::Name,
+            12 => Self::Quarantined,
+            13 => Self::Released,
             _ => return None,
         })
     }
@@ -240,6 +246,12 @@ pub trait EpochStore: Send + Sync + 'static {
 
     /// Every epoch of this worker below this one is durable.
     fn durable(&self, worker: usize) -> u64;
+
+    /// Where many epochs share one commit: bytes of what was handed over and is not durable, which
+    /// bound the uncommitted epochs then. `None`: their number does (law S4).
+    fn shared_bytes(&self) -> Option<u64> {
+        None
+    }
 
     /// Makes every epoch up to this one count; says the newest that does. One process with one log
     /// needs no record: its joint frame is the commit.

@@ -21,6 +21,7 @@ use crate::{
     ledger::Ledger,
     models::Models,
     progress::{Control, Progress},
+    quarantine::Quarantine,
     recover::Recovered,
     source::source,
     store::{EpochPart, EpochStore},
@@ -33,6 +34,8 @@ pub struct Limits {
     pub open_epochs_max: u64,
     /// Epochs closed and not committed, at which no epoch is closed.
     pub uncommitted_epochs_max: u64,
+    /// The same in bytes of the log, where many epochs share one commit.
+    pub uncommitted_bytes_max: u64,
     /// Bytes of rows that were not processed.
     pub in_flight_bytes_max: u64,
     /// Bytes to which an epoch grows that may not be closed.
@@ -45,6 +48,7 @@ impl Limits {
         Self {
             open_epochs_max: 2,
             uncommitted_epochs_max: 8,
+            uncommitted_bytes_max: 256 << 20,
             in_flight_bytes_max: (256 << 20) / workers as u64,
             epoch_bytes_max: 32 << 20,
         }
@@ -85,6 +89,8 @@ pub struct WorkerSetup {
     pub first_part: Option<EpochPart>,
     /// All dead letters of this process.
     pub dead_letters: Arc<DeadLetters>,
+    /// The twins of this process that are set aside.
+    pub quarantine: Arc<Quarantine>,
     /// How far everything is.
     pub progress: Arc<Progress>,
     /// What this worker is told from outside.
@@ -194,6 +200,7 @@ pub fn run_worker(worker: &mut Worker, setup: WorkerSetup, build: &BuildGraph) {
         yielded = !yielded && under_way;
         let most = if yielded { Duration::ZERO } else { PARKED_MOST };
         worker.step_or_park(Some(most));
+        shared.setup.control.activity.beat();
         let now = [shared.processed.first(), shared.committed.first()];
         if now != last {
             // Either frontier moved: the next epoch may close, or there is room again.

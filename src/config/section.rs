@@ -5,6 +5,8 @@ use std::{net::SocketAddr, num::NonZero, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Commit;
+
 /// A key whose value cannot be used, and why.
 #[derive(Debug)]
 pub(crate) struct KeyProblem {
@@ -31,11 +33,14 @@ pub(crate) struct WrittenServer {
     /// Milliseconds that a request to the API waits before it gets 504. Default 10000.
     /// Since 0.1.0.
     pub(crate) wait_ms: u64,
+    /// Seconds in one call after which a worker counts as stalled and the process is ended, to be
+    /// started again by its supervisor. Default 30. Since 0.1.0.
+    pub(crate) stall_secs: u64,
 }
 
 impl Default for WrittenServer {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000 }
+        Self { listen: "127.0.0.1:7700".into(), workers: 0, wait_ms: 10_000, stall_secs: 30 }
     }
 }
 
@@ -48,6 +53,8 @@ pub struct ServerSettings {
     pub workers: NonZero<usize>,
     /// How long a request waits.
     pub wait: Duration,
+    /// Seconds in one call after which a worker counts as stalled.
+    pub stall_secs: u64,
 }
 
 /// Above this a number of workers is a typing error.
@@ -64,12 +71,16 @@ impl TryFrom<WrittenServer> for ServerSettings {
         if written.wait_ms == 0 {
             return Err(KeyProblem::new("wait_ms", "found 0, the least is 1"));
         }
+        if written.stall_secs == 0 {
+            return Err(KeyProblem::new("stall_secs", "found 0, the least is 1"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = NonZero::new(written.workers).or(NonZero::new(cores.saturating_sub(1)));
         Ok(Self {
             listen: address(&written.listen)?,
             workers: workers.unwrap_or(NonZero::<usize>::MIN),
             wait: Duration::from_millis(written.wait_ms),
+            stall_secs: written.stall_secs,
         })
     }
 }
@@ -101,8 +112,8 @@ pub(crate) struct WrittenState {
     /// `log` keeps everything on this machine's disk; `memory` keeps nothing over a restart.
     /// `object` comes later. Default `log`. Since 0.1.0.
     pub(crate) store: String,
-    /// When epochs are synced: `every-epoch`; `every-second` comes later. Default `every-epoch`.
-    /// Since 0.1.0.
+    /// When epochs are synced: `every-epoch`, or `every-second`: many share one sync, and
+    /// acknowledgements wait for up to a second. Default `every-epoch`. Since 0.1.0.
     pub(crate) commit: String,
     /// Bytes of a log file, 1 MiB to 256 MiB. Default 67108864. Since 0.1.0.
     pub(crate) segment_bytes: u64,
@@ -135,6 +146,8 @@ pub struct StateSettings {
     pub dir: PathBuf,
     /// Where state is kept.
     pub store: StoreKind,
+    /// When the log is synced.
+    pub commit: Commit,
     /// Bytes of a log file.
     pub segment_bytes: u64,
 }
@@ -159,23 +172,20 @@ impl TryFrom<WrittenState> for StateSettings {
                 return Err(KeyProblem::new("store", sentence));
             }
         };
-        match written.commit.as_str() {
-            "every-epoch" => {}
-            "every-second" => {
-                let sentence =
-                    "this version cannot commit \"every-second\" yet; use \"every-epoch\"";
-                return Err(KeyProblem::new("commit", sentence));
-            }
+        let commit = match written.commit.as_str() {
+            "every-epoch" => Commit::EveryEpoch,
+            "every-second" => Commit::EverySecond,
             other => {
-                let sentence = format!("found \"{other}\", expected \"every-epoch\"");
+                let sentence =
+                    format!("found \"{other}\", expected \"every-epoch\" or \"every-second\"");
                 return Err(KeyProblem::new("commit", sentence));
             }
-        }
+        };
         let (least, most, found) = (1 << 20, 256 << 20, written.segment_bytes);
         if !(least..=most).contains(&found) {
             let sentence = format!("found {found}, expected {least} (1 MiB) to {most} (256 MiB)");
             return Err(KeyProblem::new("segment_bytes", sentence));
         }
-        Ok(Self { dir: written.dir, store, segment_bytes: found })
+        Ok(Self { dir: written.dir, store, commit, segment_bytes: found })
     }
 }

@@ -8,55 +8,18 @@ use twinflow_operators::{
     feed::{Feed, Rows, Settled},
     model::MessageProcessor,
     models::Models,
-    store::EpochStore,
     worker::BuildGraph,
 };
 
-use super::{Engine, start};
+use super::{
+    Engine, start,
+    store::{Commit, StoreChoice},
+    supervision::Supervision,
+};
 use crate::{
     connections::{Connection, ConnectionSettings},
     error::Result,
 };
-
-/// Where twins are kept.
-#[derive(Clone)]
-pub enum StoreChoice {
-    /// The epoch log in this directory: the default.
-    Log {
-        /// The state directory.
-        dir: PathBuf,
-        /// Bytes of one segment file; `None`: 64 MiB.
-        segment_bytes: Option<u64>,
-    },
-    /// Nothing survives the process (law D13).
-    Memory,
-    /// A store of one's own.
-    Custom(Arc<dyn EpochStore>),
-}
-
-impl fmt::Display for StoreChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Log { dir, .. } => {
-                write!(f, "log in \"{}\", every epoch is synced", dir.display())
-            }
-            Self::Memory => f.write_str(
-                "memory: NOTHING survives this process; everything acknowledged is lost with it",
-            ),
-            Self::Custom(_) => f.write_str("a store of the program's own"),
-        }
-    }
-}
-
-impl fmt::Debug for StoreChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Log { dir, .. } => f.debug_tuple("Log").field(dir).finish(),
-            Self::Memory => f.write_str("Memory"),
-            Self::Custom(_) => f.write_str("Custom"),
-        }
-    }
-}
 
 /// Builds an [`Engine`].
 pub struct EngineBuilder {
@@ -67,6 +30,8 @@ pub struct EngineBuilder {
     pub(super) store: StoreChoice,
     pub(super) clock: Clock,
     pub(super) wait_ms: u64,
+    pub(super) stall_secs: u64,
+    pub(super) supervision: Supervision,
 }
 
 impl Default for EngineBuilder {
@@ -79,9 +44,11 @@ impl Default for EngineBuilder {
                 feed.process(models).settle()
             }),
             workers: 0,
-            store: StoreChoice::Log { dir: PathBuf::from("state"), segment_bytes: None },
+            store: StoreChoice::log_in("state".into()),
             clock: crate::clock::system_clock(),
             wait_ms: 10_000,
+            stall_secs: 30,
+            supervision: Supervision::default(),
         }
     }
 }
@@ -158,7 +125,19 @@ impl EngineBuilder {
     /// Keeps the twins in this directory, `state` by default.
     #[must_use]
     pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.store = StoreChoice::Log { dir: dir.into(), segment_bytes: None };
+        match &mut self.store {
+            StoreChoice::Log { dir: known, .. } => *known = dir.into(),
+            other => *other = StoreChoice::log_in(dir.into()),
+        }
+        self
+    }
+
+    /// When the log is synced; of no account for other stores.
+    #[must_use]
+    pub fn commit(mut self, when: Commit) -> Self {
+        if let StoreChoice::Log { commit, .. } = &mut self.store {
+            *commit = when;
+        }
         self
     }
 
@@ -180,6 +159,21 @@ impl EngineBuilder {
     #[must_use]
     pub fn wait_ms(mut self, wait_ms: u64) -> Self {
         self.wait_ms = wait_ms;
+        self
+    }
+
+    /// After how many seconds in one call a worker counts as stalled, which ends the process with
+    /// exit code 70 (law F4). Default 30, at least 1.
+    #[must_use]
+    pub fn stall_secs(mut self, stall_secs: u64) -> Self {
+        self.stall_secs = stall_secs;
+        self
+    }
+
+    /// What the supervisor of this process says.
+    #[cfg(feature = "server")]
+    pub(crate) fn supervision(mut self, supervision: Supervision) -> Self {
+        self.supervision = supervision;
         self
     }
 

@@ -31,10 +31,30 @@ pub(super) fn install_panic_hook() {
 
 /// The store cannot go on: nothing that is not durable may be acknowledged, so the process ends.
 #[cfg(feature = "local-log")]
-pub(super) fn store_failed(error: twinflow_operators::store::StoreError) {
+pub(super) fn store_failed(
+    error: twinflow_operators::store::StoreError,
+    supervision: &super::supervision::Supervision,
+) {
     let error = crate::error::Error::from(error);
+    if error.kind() == ErrorKind::Fenced {
+        (supervision.tell)(super::supervision::Report::Final);
+    }
     tracing::error!(error = error.report(), "the store failed; the process ends");
     exit(error.kind());
+}
+
+/// A worker does not get on: whatever it works off, nothing of its twins goes on either (law F4).
+pub(super) fn stalled(worker: usize, twin: Option<(String, String)>, stall_secs: u64) {
+    let what = "the process ends";
+    match twin {
+        Some((model, twin)) => {
+            tracing::error!(worker, model, twin, stall_secs, "a call does not return; {what}");
+        }
+        None => {
+            tracing::error!(worker, stall_secs, "a worker does not return from a step; {what}");
+        }
+    }
+    exit(ErrorKind::Broken);
 }
 
 /// A model with the policy `halt` failed.

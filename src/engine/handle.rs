@@ -16,7 +16,7 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
     row::RowKind,
 };
-use twinflow_operators::{TwinPage, progress::Ask};
+use twinflow_operators::{TwinPage, progress::Ask, quarantine::Quarantined};
 
 use super::{EngineStatistics, requests::EngineLinks, start::Parts, status};
 use crate::{
@@ -138,6 +138,21 @@ impl EngineHandle {
     pub async fn remove(&self, model: &str, id: &str) -> Result<bool, RequestError> {
         let (outcome, _) = self.ask(RowKind::Remove, model, id).await?;
         Ok(matches!(outcome, OutcomeKind::Removed(true)))
+    }
+
+    /// The twins in quarantine, by model and id.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.parts.quarantine.list()
+    }
+
+    /// Ends the quarantine of a twin; `false` when it is in none.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`].
+    pub async fn release(&self, model: &str, id: &str) -> Result<bool, RequestError> {
+        let (outcome, _) = self.ask(RowKind::Release, model, id).await?;
+        Ok(matches!(outcome, OutcomeKind::Released(true)))
     }
 
     /// Ids of twins, at most `limit` (at most 1,000), and the cursor of the next page.

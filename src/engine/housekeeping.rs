@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::start::Parts;
+use super::{start::Parts, supervision::Report};
 use crate::connections::Connections;
 
 /// How long the store may stand still before new requests are refused (law R1).
@@ -15,14 +15,48 @@ const HELD_AFTER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const EXPIRE_EVERY: u32 = 10;
 
+/// A supervisor hears of commits as often as this at most.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Commits over so long a time end careful mode.
+const CAREFUL_FOR: Duration = Duration::from_secs(60);
+
+/// Tells the supervisor of commits, and knows when an engine has been careful for long enough.
+#[derive(Default)]
+struct Commits {
+    seen: u64,
+    first: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Commits {
+    fn look(&mut self, parts: &Parts, committed: u64) {
+        // The first epoch is empty; a frontier is the first epoch that is not over.
+        if committed <= (parts.first_epoch + 1).max(self.seen) {
+            return;
+        }
+        self.seen = committed;
+        let first = *self.first.get_or_insert_with(Instant::now);
+        if self.told.is_none_or(|told| told.elapsed() >= REPORT_EVERY) {
+            self.told = Some(Instant::now());
+            (parts.supervision.tell)(Report::Committed);
+        }
+        if parts.edge.is_careful() && first.elapsed() >= CAREFUL_FOR {
+            parts.edge.set_careful(false);
+            tracing::info!("careful mode ends: a minute of commits without a death");
+        }
+    }
+}
+
 /// Looks ten times a second until the runtime ends.
 pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut committed, mut moved_at) = (0, Instant::now());
+    let mut commits = Commits::default();
     for look in 1u32.. {
         looks.tick().await;
         let now = parts.progress.committed.load(Ordering::Acquire);
+        commits.look(&parts, now);
         // The open epoch is never committed; only closed ones can be held.
         let owes = now < parts.clock.now();
         if now != committed || !owes {

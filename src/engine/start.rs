@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,14 +21,15 @@ use twinflow_operators::{
     dead_letter::DeadLetters,
     models::Models,
     progress::{Control, Progress},
+    quarantine::Quarantine,
     recover::Recovered,
     store::{EpochPart, EpochStore},
     worker::{BuildGraph, Limits, WorkerSetup},
 };
 
 use super::{
-    Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
-    requests::EngineLinks,
+    Commit, Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
+    requests::EngineLinks, supervision::Supervision, suspect::Suspected, watch::Watch,
 };
 use crate::{
     clock::random,
@@ -61,6 +62,12 @@ pub(crate) struct Parts {
     pub(super) wait_ms: u64,
     /// Where twins are kept, in words.
     pub(super) store_about: String,
+    /// The twins that are set aside.
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) stall_secs: u64,
+    /// Calls that took longer than a second.
+    pub(super) slow_calls: AtomicU64,
+    pub(super) supervision: Supervision,
 }
 
 impl fmt::Debug for Parts {
@@ -87,6 +94,7 @@ impl Parts {
             recovered: Arc::clone(&self.recovered),
             first_part: self.first_part.clone(),
             dead_letters: Arc::clone(&self.dead_letters),
+            quarantine: Arc::clone(&self.quarantine),
             progress: Arc::clone(&self.progress),
             control: Arc::clone(&self.controls[index]),
             limits: Limits::of_worker(self.controls.len()),
@@ -117,13 +125,15 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     check_names(&builder)?;
     prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
-    let store = open_store(&builder.store)?;
+    let store = open_store(&builder.store, &builder.supervision)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
-    let Recovery { recovered, connections, models, first_part } =
-        recover(&*store, &builder.models, &names)?;
+    let mut recovery = recover(&*store, &builder.models, &names)?;
+    let suspected = Suspected::find(&builder, &mut recovery)?;
+    let Recovery { recovered, connections, models, first_part } = recovery;
     let claimed = store.claim(workers)?;
 
     let edge = Edge::new(workers, models, builder.clock.clone());
+    edge.set_careful(builder.supervision.careful);
     let wakes: Vec<Arc<Wake>> = (0..workers).map(|_| Arc::default()).collect();
     let mut slots = Vec::new();
     let mut prepared = Vec::new();
@@ -138,6 +148,8 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     recovered.dead_letters().cloned().for_each(|letter| dead_letters.add(letter));
     dead_letters.given(recovered.dead_letters_newest());
     dead_letters.commit(claimed.base);
+
+    let quarantine = Arc::new(suspected.quarantine(&recovered));
 
     let parts = Arc::new(Parts {
         generation: claimed.generation,
@@ -157,8 +169,12 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         graph: builder.graph,
         wait_ms: builder.wait_ms,
         store_about: builder.store.to_string(),
+        quarantine,
+        stall_secs: builder.stall_secs,
+        slow_calls: AtomicU64::new(0),
+        supervision: builder.supervision,
     });
-    run(parts, prepared, &engine_slots, &builder.clock)
+    run(parts, prepared, &engine_slots, &builder.clock, suspected)
 }
 
 /// Starts threads, waits until the first epoch is complete, opens the links (law S3).
@@ -167,6 +183,7 @@ fn run(
     prepared: Vec<Prepared>,
     engine_slots: &[Arc<Slot>],
     clock: &Clock,
+    suspected: Suspected,
 ) -> Result<Engine> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("twinflow:edge")
@@ -189,6 +206,10 @@ fn run(
         drop(workers);
         return Err(Error::new(ErrorKind::StateRefused, why));
     }
+    // All workers have loaded theirs before the first epoch was processed.
+    parts.recovered.forget();
+    let watch = Watch::start(&parts)?;
+    suspected.settle(&parts);
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
     drop(runtime.spawn(keep_house(Arc::clone(&parts), Arc::clone(&connections))));
     let handle = EngineHandle {
@@ -197,7 +218,8 @@ fn run(
         connections: Arc::clone(&connections),
         stopping: Arc::new(AtomicBool::new(false)),
     };
-    Ok(Engine { parts, connections, handle, runtime: Some(runtime), workers: Some(workers) })
+    let (runtime, workers) = (Some(runtime), Some(workers));
+    Ok(Engine { parts, connections, handle, runtime, workers, _watch: watch })
 }
 
 fn start_workers(parts: &Arc<Parts>, links: &Arc<EngineLinks>) -> Result<super::Workers> {
@@ -252,26 +274,42 @@ fn worker_count(asked: usize) -> usize {
     cores.saturating_sub(1).max(1)
 }
 
-fn open_store(choice: &StoreChoice) -> Result<Arc<dyn EpochStore>> {
+fn open_store(choice: &StoreChoice, supervision: &Supervision) -> Result<Arc<dyn EpochStore>> {
     match choice {
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::new(random()?))),
         StoreChoice::Custom(store) => Ok(Arc::clone(store)),
-        StoreChoice::Log { dir, segment_bytes } => open_log(dir, *segment_bytes),
+        StoreChoice::Log { dir, segment_bytes, commit } => {
+            open_log(dir, *segment_bytes, *commit, supervision)
+        }
     }
 }
 
 #[cfg(feature = "local-log")]
-fn open_log(dir: &Path, segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(
+    dir: &Path,
+    segment_bytes: Option<u64>,
+    commit: Commit,
+    supervision: &Supervision,
+) -> Result<Arc<dyn EpochStore>> {
     use crate::store::{LocalLog, LogOptions};
     let clock = crate::clock::system_clock();
-    let options = LogOptions::new(random()?, Arc::new(failure::store_failed));
+    let supervision = supervision.clone();
+    let failed = move |error| failure::store_failed(error, &supervision);
+    let options = LogOptions::new(random()?, Arc::new(failed));
     let segment_bytes = segment_bytes.unwrap_or(options.segment_bytes);
     let clock = Arc::new(move || clock().0);
-    Ok(Arc::new(LocalLog::open(dir, LogOptions { segment_bytes, clock, ..options })?))
+    let sync_every = commit.interval();
+    let options = LogOptions { segment_bytes, sync_every, clock, ..options };
+    Ok(Arc::new(LocalLog::open(dir, options)?))
 }
 
 #[cfg(not(feature = "local-log"))]
-fn open_log(dir: &Path, _segment_bytes: Option<u64>) -> Result<Arc<dyn EpochStore>> {
+fn open_log(
+    dir: &Path,
+    _segment_bytes: Option<u64>,
+    _commit: Commit,
+    _supervision: &Supervision,
+) -> Result<Arc<dyn EpochStore>> {
     let dir = dir.display();
     Err(Error::misconfigured(format!(
         "this build has no local-log to keep \"{dir}\" with; build with the feature local-log, or \

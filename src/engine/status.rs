@@ -28,6 +28,10 @@ pub struct EngineStatistics {
     pub dead_letters: u64,
     /// Whether the store has not moved for two seconds.
     pub held: bool,
+    /// Whether the engine takes one message per link and epoch (law F4).
+    pub careful: bool,
+    /// Calls that took longer than a second.
+    pub slow_calls: u64,
     /// Per model, by name.
     pub models: Vec<ModelStatus>,
     /// The store.
@@ -47,6 +51,10 @@ pub struct ModelStatus {
     pub failed: u64,
     /// Messages whose id had been handled.
     pub repeated: u64,
+    /// Messages whose twin was in quarantine.
+    pub quarantined: u64,
+    /// Twins in quarantine.
+    pub quarantined_twins: u64,
     /// Feedback messages sent.
     pub feedback: u64,
     /// Twins that exist.
@@ -64,6 +72,8 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
             calls: load(&counters.calls),
             failed: load(&counters.failed),
             repeated: load(&counters.repeated),
+            quarantined: load(&counters.quarantined),
+            quarantined_twins: set_aside(parts, name),
             feedback: load(&counters.feedback),
             twins: load(&counters.twins),
         })
@@ -78,9 +88,16 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         queued_bytes: parts.edge.budget.bytes() as u64,
         dead_letters: parts.dead_letters.len() as u64,
         held: parts.edge.refusals.is_held(),
+        careful: parts.edge.is_careful(),
+        slow_calls: parts.slow_calls.load(Ordering::Relaxed),
         models: parts.models.names().filter_map(model).collect(),
         store: parts.store.statistics(),
     }
+}
+
+fn set_aside(parts: &Parts, model: &str) -> u64 {
+    let number = parts.edge.models.number(model);
+    number.map_or(0, |number| parts.quarantine.len_of(number) as u64)
 }
 
 /// What runs, in a few lines for the terminal.

@@ -10,6 +10,7 @@ mod health;
 mod index;
 mod metrics;
 mod problem;
+mod quarantine;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) fn router(api: &Api, mounted: Option<Router>) -> Router {
         .merge(twins::routes())
         .merge(connections::routes())
         .merge(dead_letters::routes())
+        .merge(quarantine::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(index::routes())

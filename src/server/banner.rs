@@ -6,6 +6,7 @@ use super::mount::Mounts;
 use crate::{
     config::{Config, StoreKind},
     connectors::Guarantee,
+    engine::Commit,
 };
 
 /// The banner as lines of text.
@@ -32,8 +33,9 @@ pub(super) fn banner(config: &Config, api: SocketAddr, mounts: &Mounts) -> Strin
             None => String::new(),
         };
         let (name, kind) = (&connection.name, connection.kind);
-        let guarantee = guarantee(connection.connector.info().guarantee);
-        line("connection", format!("{name} (type \"{kind}\"{place}): {guarantee}"));
+        let promised = connection.connector.info().guarantee;
+        let (guarantee, wait) = (guarantee(promised), wait(config, promised));
+        line("connection", format!("{name} (type \"{kind}\"{place}): {guarantee}{wait}"));
     }
     text
 }
@@ -41,11 +43,30 @@ pub(super) fn banner(config: &Config, api: SocketAddr, mounts: &Mounts) -> Strin
 fn store(config: &Config) -> String {
     match config.state.store {
         StoreKind::Log => {
-            format!("log in {}: what is acknowledged survives a crash", config.state.dir.display())
+            let dir = config.state.dir.display();
+            let synced = match config.state.commit {
+                Commit::EveryEpoch => "",
+                Commit::EverySecond => ", synced every second",
+            };
+            format!("log in {dir}{synced}: what is acknowledged survives a crash")
         }
         StoreKind::Memory => "memory: GIVES UP everything that was acknowledged when the process \
                               ends; twins start anew"
             .into(),
+    }
+}
+
+/// What it means for a connection that many epochs share one sync.
+fn wait(config: &Config, guarantee: Guarantee) -> &'static str {
+    match (config.state.store, config.state.commit, guarantee) {
+        (StoreKind::Log, Commit::EverySecond, Guarantee::ExactlyOnce) => {
+            "; its position moves every second"
+        }
+        (StoreKind::Log, Commit::EverySecond, Guarantee::AtLeastOnce) => {
+            "; a message waits up to a second for its acknowledgement, so a window of 20 messages \
+             lets through 20 a second"
+        }
+        _ => "",
     }
 }
 

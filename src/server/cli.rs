@@ -6,6 +6,7 @@ mod connectors;
 mod dead_letters;
 mod new;
 mod output;
+mod quarantine;
 mod run;
 mod send;
 mod twins;
@@ -67,6 +68,9 @@ enum Verb {
     /// What could not be processed: look at it, replay it, drop it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Twins that are set aside because they ended the process
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Print the version
     Version(output::OutputArgs),
     /// Print a completion script for a shell
@@ -133,7 +137,7 @@ pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsStr
         Err(error) => return usage(&error),
     };
     match verb.run(kinds) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             for line in error.report().lines() {
                 complain(&format!("error: {line}\n"));
@@ -144,11 +148,11 @@ pub(super) fn main(kinds: &Registries, arguments: impl IntoIterator<Item = OsStr
 }
 
 impl Verb {
-    fn run(self, kinds: &Registries) -> Result<()> {
-        match self {
+    fn run(self, kinds: &Registries) -> Result<ExitCode> {
+        let done = match self {
+            Self::Run(verb) => return verb.run(kinds),
             Self::Demo(options) => demo::run(&options),
             Self::DemoEngine(options) => demo::run_engine(&options),
-            Self::Run(verb) => verb.run(kinds),
             Self::Validate(verb) => verb.run(kinds),
             Self::Config(file) => output::print(&file.load(kinds)?.show(kinds)),
             Self::New(verb) => verb.run(),
@@ -157,9 +161,11 @@ impl Verb {
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
             Self::DeadLetters(verb) => verb.run(),
+            Self::Quarantine(verb) => verb.run(),
             Self::Version(output) => version::run(&output),
             Self::Completion(verb) => verb.run(&mut Cli::command()),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -15,25 +15,49 @@ use twinflow_connectors::rest::{ServeLimits, serve};
 use super::{
     api::{self, Api, ApiSettings},
     banner::banner,
+    listeners,
     mount::{Binding, Mounts},
 };
 use crate::{
     Engine, StoreChoice,
     config::{Config, StateSettings, StoreKind},
-    engine::Stopped,
+    engine::{Report, Stopped, Supervision},
     error::{Error, ErrorKind, Result},
     operators::models::Models,
+    supervisor::{Child, Inherited, Listener},
 };
 
-/// Runs until a signal; says what was left.
+/// Runs until a signal, with what the supervisor handed over if there is one; says what was left.
 ///
 /// # Errors
 ///
 /// The configuration cannot work, an address is taken, the state cannot be used, or the engine
 /// could not stop cleanly.
-pub(super) fn run(config: Config) -> Result<Stopped> {
+pub(super) fn run(config: Config, child: Option<(Child, Inherited)>) -> Result<Stopped> {
+    let Some((child, Inherited { listeners, note })) = child else {
+        return serve_until_stopped(config, Vec::new(), Supervision::default());
+    };
+    let teller = child.clone();
+    let supervision = Supervision {
+        careful: note.careful,
+        suspect: note.suspect,
+        tell: Arc::new(move |report| teller.tell(report)),
+    };
+    let stopped = serve_until_stopped(config, listeners, supervision);
+    if stopped.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
+        child.tell(Report::Final);
+    }
+    stopped
+}
+
+fn serve_until_stopped(
+    config: Config,
+    inherited: Vec<Listener>,
+    supervision: Supervision,
+) -> Result<Stopped> {
+    let own = listeners::adopt(&config, inherited);
     let mounts = Mounts::of(&config.connections, Binding::Now)?;
-    let (listener, address) = listen(&config)?;
+    let (listener, address) = own.map_or_else(|| listen(&config), Ok)?;
     for rest in &mounts.all {
         rest.api_address(format!("http://{address}"));
     }
@@ -52,7 +76,7 @@ pub(super) fn run(config: Config) -> Result<Stopped> {
         let _entered = runtime.enter();
         crate::signals::listen()?
     };
-    let engine = start(config)?;
+    let engine = start(config, supervision)?;
     api.started(engine.handle());
     tracing::info!("ready");
     runtime.block_on(stop_asked);
@@ -102,7 +126,7 @@ pub(crate) fn run_id() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn start(config: Config) -> Result<Engine> {
+fn start(config: Config, supervision: Supervision) -> Result<Engine> {
     let mut models = Models::new();
     for model in config.models {
         models = model.processor.add_to(models, &model.name, model.settings);
@@ -116,16 +140,20 @@ fn start(config: Config) -> Result<Engine> {
         .connections(connections)
         .workers(config.server.workers.get())
         .wait_ms(u64::try_from(config.server.wait.as_millis()).unwrap_or(u64::MAX))
+        .stall_secs(config.server.stall_secs)
         .store(store(config.state))
+        .supervision(supervision)
         .start()
 }
 
 fn store(state: StateSettings) -> StoreChoice {
     match state.store {
         StoreKind::Memory => StoreChoice::Memory,
-        StoreKind::Log => {
-            StoreChoice::Log { dir: state.dir, segment_bytes: Some(state.segment_bytes) }
-        }
+        StoreKind::Log => StoreChoice::Log {
+            dir: state.dir,
+            segment_bytes: Some(state.segment_bytes),
+            commit: state.commit,
+        },
     }
 }
 

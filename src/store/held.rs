@@ -185,6 +185,10 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.inner.seal()
     }
 
+    fn shared_bytes(&self) -> Option<u64> {
+        self.inner.shared_bytes()
+    }
+
     fn statistics(&self) -> StoreStatistics {
         self.inner.statistics()
     }

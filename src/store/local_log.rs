@@ -41,7 +41,7 @@ use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
-use self::queue::Queue;
+use self::queue::{Pace, Queue};
 use self::replay::Found;
 use self::writer::{Writer, mix};
 
@@ -147,7 +147,7 @@ impl EpochStore for LocalLog {
         let mut writer = self.writer(&found)?;
         writer.start(workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
-        self.queue.begin(workers, claimed.base);
+        self.queue.begin(workers, claimed.base, Pace::of(&self.options));
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options)
             .map_err(|cause| disk_error("start the log thread", cause))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
@@ -168,6 +168,10 @@ impl EpochStore for LocalLog {
 
     fn durable(&self, _worker: usize) -> u64 {
         self.queue.durable()
+    }
+
+    fn shared_bytes(&self) -> Option<u64> {
+        (!self.options.sync_every.is_zero()).then(|| self.queue.bytes())
     }
 
     fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -37,7 +37,7 @@ impl Program {
         fs::write(dir.join("twinflow.toml"), file).unwrap();
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_twinflow"))
-            .args(["run", "-c", "twinflow.toml"])
+            .args(["run", "--no-supervise", "-c", "twinflow.toml"])
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -95,7 +95,7 @@ struct Replays {
 #[test]
 fn law_d5_a_replay_is_applied_once_and_gone_with_it_whenever_the_process_is_killed() {
     let dir = directory(&file(2, "/id"));
-    let server = Server::start(dir.path());
+    let server = Server::start_alone(dir.path());
     for twin in 0..TWINS {
         let messages: Vec<_> = (0..MESSAGES).map(|number| json!({ "number": number })).collect();
         let body = Value::from(messages).to_string();
@@ -115,7 +115,7 @@ fn law_d5_a_replay_is_applied_once_and_gone_with_it_whenever_the_process_is_kill
     let replays = Mutex::new(Replays { open, ..Replays::default() });
     for kill in 0..=KILLS {
         rewrite(dir.path(), &file(1 + kill % 3, "/number"));
-        let server = Server::start(dir.path());
+        let server = Server::start_alone(dir.path());
         let left: BTreeSet<_> = numbers(&server.address).into_iter().collect();
         let answered = replays.lock().unwrap().answered.clone();
         assert!(left.is_disjoint(&answered), "answered and there again: {answered:?} {left:?}");

@@ -17,6 +17,7 @@ fn help_lists_every_verb_on_standard_output() {
         "connectors",
         "connections",
         "dead-letters",
+        "quarantine",
         "version",
         "completion",
     ] {

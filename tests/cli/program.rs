@@ -62,7 +62,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(dir: &Path) -> Self {
-        let mut command = command(dir, &["run", "--log-format", "text"]);
+        Self::start_with(dir, &[])
+    }
+
+    /// The same as one process, which can be killed as a whole.
+    pub(crate) fn start_alone(dir: &Path) -> Self {
+        Self::start_with(dir, &["--no-supervise"])
+    }
+
+    fn start_with(dir: &Path, arguments: &[&str]) -> Self {
+        let run = ["run", "--log-format", "text"];
+        let mut command = command(dir, &[&run, arguments].concat());
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let err = BufReader::new(child.stderr.take().expect("a pipe"));
         // From here on dropping it ends and reaps the process.

@@ -8,8 +8,7 @@ use crate::{
     message::{
         Format, Message, PartitionRef, Timestamp,
         limits::{
-            ATTRIBUTES_BYTES_MAX, CUT_BYTES, DELIVERY_BYTES_MAX, DELIVERY_ROWS_MAX, HEADERS_MAX,
-            PAYLOAD_BYTES_MAX,
+            ATTRIBUTES_BYTES_MAX, CUT_BYTES, DELIVERY_BYTES_MAX, HEADERS_MAX, PAYLOAD_BYTES_MAX,
         },
         twin_id_error,
     },
@@ -17,12 +16,12 @@ use crate::{
     row::{RowHead, RowKind, row_len},
 };
 
-/// A request of the engine itself that becomes a row: a read, a create, a remove, something about a
-/// dead letter.
+/// A request of the engine itself that becomes a row: a read, a create, a remove, a release,
+/// something about a dead letter.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRow<'a> {
-    /// [`RowKind::Read`], [`RowKind::Create`], [`RowKind::Remove`], [`RowKind::Replay`] or
-    /// [`RowKind::Drop`].
+    /// [`RowKind::Read`], [`RowKind::Create`], [`RowKind::Remove`], [`RowKind::Release`],
+    /// [`RowKind::Replay`] or [`RowKind::Drop`].
     pub kind: RowKind,
     /// Number of the model.
     pub model: u16,
@@ -55,6 +54,7 @@ pub struct Delivery<'l> {
     open: Vec<Option<FrameBuilder>>,
     frames: Vec<RowFrame>,
     rows: usize,
+    rows_max: usize,
     bytes: usize,
     positions: Vec<(u32, u64)>,
     repeated: u64,
@@ -63,7 +63,7 @@ pub struct Delivery<'l> {
 impl<'l> Delivery<'l> {
     pub(super) fn new(intake: &'l mut LinkIntake) -> Self {
         let receipt = intake.slot.state().last_receipt + 1;
-        let workers = intake.slot.edge.workers;
+        let (workers, rows_max) = (intake.slot.edge.workers, intake.slot.edge.delivery_rows_max());
         Self {
             intake,
             receipt,
@@ -71,6 +71,7 @@ impl<'l> Delivery<'l> {
             open: (0..workers).map(|_| None).collect(),
             frames: Vec::new(),
             rows: 0,
+            rows_max,
             bytes: 0,
             positions: Vec::new(),
             repeated: 0,
@@ -183,8 +184,7 @@ impl<'l> Delivery<'l> {
 
     #[inline]
     fn fits(&self, bytes: usize) -> bool {
-        self.rows == 0
-            || (self.rows < DELIVERY_ROWS_MAX && self.bytes + bytes <= DELIVERY_BYTES_MAX)
+        self.rows == 0 || (self.rows < self.rows_max && self.bytes + bytes <= DELIVERY_BYTES_MAX)
     }
 
     /// Notes the position; `false` when it was taken or delivered before. The session moves with

@@ -65,6 +65,15 @@ pub(super) enum Role {
     Commands { in_flight_max: u16 },
 }
 
+impl Role {
+    /// Whether a small packet leaves at once. The client writes each acknowledgement by itself;
+    /// while one is on its way, the next ones gather into one segment (RFC 896). Mosquitto reads
+    /// them together then, which is worth a third of both programs' time at full load.
+    pub(super) fn sends_at_once(&self) -> bool {
+        matches!(self, Self::Commands { .. })
+    }
+}
+
 /// Requests that may wait in a client: an acknowledgement for every packet id that there is, and
 /// some more. Nothing waits here for the task that takes them out (law F5): a broker that sends
 /// more than it may is owed the rest.

@@ -156,6 +156,7 @@ impl Fates {
                 OutcomeKind::State(_)
                 | OutcomeKind::Created(_)
                 | OutcomeKind::Removed(_)
+                | OutcomeKind::Released(_)
                 | OutcomeKind::DeadLetterGone(_) => continue,
             };
             self.set(start, index, fate);

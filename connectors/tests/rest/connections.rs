@@ -196,3 +196,16 @@ async fn before_a_session_requests_are_503() {
     drop(stop);
     serving.await.unwrap();
 }
+
+#[test]
+fn a_listener_is_adopted_if_its_address_is_the_one_of_the_settings() {
+    let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (rest, adopted) = (Rest::listen("127.0.0.1:0"), listener());
+    let address = adopted.local_addr().unwrap();
+    assert!(rest.adopt(adopted));
+    assert_eq!(rest.bind().unwrap(), Some(address));
+    assert_eq!(rest.listener().unwrap().unwrap().local_addr().unwrap(), address);
+    assert!(!Rest::listen(format!("127.0.0.2:{}", address.port())).adopt(listener()));
+    assert!(!Rest::listen("127.0.0.1:1").adopt(listener()));
+    assert!(!Rest::mounted().adopt(listener()));
+}

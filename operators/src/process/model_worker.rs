@@ -5,7 +5,7 @@
 //! and calls. No map per epoch, no allocation per message.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -33,6 +33,7 @@ use crate::{
     message::DecodeError,
     model::{MessageProcessor, RawState, Rollback, TwinModel},
     prefetch::prefetch,
+    quarantine::TwinNote,
 };
 
 /// How many rows ahead `gather` asks for a row and its cell, and for its slot; how many twins ahead
@@ -65,6 +66,8 @@ pub(crate) trait ModelWorker {
     fn gather(&mut self, frames: &[FrameView<'_>]) -> Gathered;
     /// Works off what was gathered.
     fn run(&mut self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], scope: &mut EpochScope<'_>);
+    /// Recovery: so many twins come.
+    fn expect(&mut self, twins: usize);
     /// Recovery: a stored state, its version, and the twin's stored route.
     fn load(
         &mut self,
@@ -73,6 +76,8 @@ pub(crate) trait ModelWorker {
         state: &[u8],
         route: Option<&[u8]>,
     ) -> Result<(), String>;
+    /// Recovery: a twin that is set aside.
+    fn quarantine(&mut self, id: &str);
     /// Recovery: a message id that was handled.
     fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
     /// The state as JSON, as it is now.
@@ -94,6 +99,8 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     /// Last encoded forms, only of models that roll back by them.
     pub(super) saved: HashMap<u32, Box<[u8]>>,
     pub(super) ids: MessageIds,
+    /// Twins that are set aside (law F4).
+    pub(super) quarantined: HashSet<Box<str>>,
     /// Rows of the epoch: frame and row in it.
     pub(super) rows: Vec<(u32, u32)>,
     /// Per row the next row of its twin.
@@ -124,6 +131,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             routes: Routes::default(),
             saved: HashMap::new(),
             ids: MessageIds::default(),
+            quarantined: HashSet::new(),
             rows: Vec::new(),
             next: Vec::new(),
             touched: Vec::new(),
@@ -185,6 +193,20 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
+    /// What a process that dies now leaves behind.
+    fn note(&self, frames: &[FrameView<'_>], slots: &[Arc<Slot>], index: u32) -> TwinNote {
+        let slot = self.table.slot(index);
+        let row = self.row(frames, slot.first);
+        let from = &slots[usize::from(row.origin())];
+        let partition = row.attributes().partition().and_then(|number| from.partition(number));
+        TwinNote {
+            model: self.name.to_string(),
+            twin: slot.id.to_string(),
+            connection: from.place.connection.to_string(),
+            position: partition.map(|(topic, partition)| (topic, partition, row.position())),
+        }
+    }
+
     fn gather_row(&mut self, hash: u64, row: Row<'_>, at: (u32, u32)) {
         let number = self.rows.len() as u32;
         self.rows.push(at);
@@ -240,12 +262,23 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         let touched = std::mem::take(&mut self.touched);
         let mut calls = std::mem::take(&mut self.calls);
         let mut run = TwinRun::new(frames, slots);
+        let setup = &scope.shared.setup;
+        let notes = setup.quarantine.notes().filter(|_| setup.edge.is_careful());
+        let (activity, notes) = (&setup.control.activity, notes.cloned());
         for (at, (index, hash)) in touched.iter().enumerate() {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
             }
+            let noted = notes.as_ref().map(|notes| {
+                // Other workers are waited for here.
+                activity.leave();
+                notes.note(&self.note(frames, slots, *index))
+            });
+            activity.enter(self.number, &self.table.slot(*index).id);
             run.twin(self, scope, (*index, *hash), &mut calls);
+            drop(noted);
         }
+        activity.leave();
         self.calls = calls;
         let (counts, last_failed) = run.finish();
         self.touched = touched;
@@ -256,6 +289,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         }
         counts.add_to(&self.statistics);
         self.statistics.message_ids.store(self.ids.len() as u64, Ordering::Relaxed);
+    }
+
+    fn expect(&mut self, twins: usize) {
+        self.table.expect(twins);
     }
 
     fn load(
@@ -284,6 +321,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             self.saved.insert(index, saved);
         }
         Ok(())
+    }
+
+    fn quarantine(&mut self, id: &str) {
+        self.quarantined.insert(id.into());
     }
 
     fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {

@@ -17,7 +17,7 @@ use super::{
 use crate::{dead_letter::DeadLetterKind, model::MessageProcessor};
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
-    /// Create, remove or read; says whether the state changed.
+    /// Create, remove, read or release; says whether the state changed.
     pub(super) fn request(
         &mut self,
         model: &mut TypedModel<P>,
@@ -37,6 +37,19 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 let was_there = state.take().is_some();
                 scope.outcome(row, OutcomeKind::Removed(was_there));
                 was_there
+            }
+            RowKind::Release => {
+                let was = model.quarantined.remove(id);
+                if was {
+                    scope.released(model.number, id);
+                }
+                scope.outcome(row, OutcomeKind::Released(was));
+                false
+            }
+            RowKind::Create if state.is_none() && self.quarantined => {
+                let reason = scope.shared.setup.quarantine.reason(model.number, id);
+                self.reject(model, scope, row, DeadLetterKind::Quarantined, &reason, 1);
+                false
             }
             RowKind::Create if state.is_none() && self.full => {
                 let reason = too_many_twins(model);

@@ -150,6 +150,14 @@ impl EpochScope<'_> {
         self.shared.setup.dead_letters.add(letter);
     }
 
+    /// A twin is no longer in quarantine.
+    pub(crate) fn released(&mut self, model: u16, twin: &str) {
+        if self.encode {
+            self.part.put_ledger(EntryKind::Released, model, twin.as_bytes(), &[]);
+        }
+        self.shared.setup.quarantine.remove(model, twin);
+    }
+
     /// The id of the `index`th feedback of a twin in this epoch (law D6).
     pub(crate) fn feedback_id(&self, index: usize) -> FeedbackId {
         FeedbackId { generation: self.generation, epoch: self.epoch, index: index as u32 }

@@ -13,6 +13,8 @@ pub struct ModelStatistics {
     pub failed: AtomicU64,
     /// Messages whose id had been handled before.
     pub repeated: AtomicU64,
+    /// Messages whose twin was in quarantine.
+    pub quarantined: AtomicU64,
     /// Feedback messages sent.
     pub feedback: AtomicU64,
     /// Twins that exist.
@@ -28,6 +30,7 @@ pub(crate) struct EpochCounts {
     pub(crate) calls: u64,
     pub(crate) failed: u64,
     pub(crate) repeated: u64,
+    pub(crate) quarantined: u64,
     pub(crate) feedback: u64,
     pub(crate) created: u64,
     pub(crate) removed: u64,
@@ -44,6 +47,7 @@ impl EpochCounts {
         add(&statistics.calls, self.calls);
         add(&statistics.failed, self.failed);
         add(&statistics.repeated, self.repeated);
+        add(&statistics.quarantined, self.quarantined);
         add(&statistics.feedback, self.feedback);
         add(&statistics.twins, self.created);
         if self.removed > 0 {

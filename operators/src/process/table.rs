@@ -71,6 +71,16 @@ impl<S> Default for TwinTable<S> {
 }
 
 impl<S> TwinTable<S> {
+    /// Makes room in the index for so many twins, so that it need not grow while they come.
+    pub(crate) fn expect(&mut self, twins: usize) {
+        let each = twins / TABLES;
+        // A table is at most two thirds full, and some get more than their share.
+        let cells = (each + each / 8).saturating_mul(3) / 2;
+        for table in self.tables.iter_mut().filter(|table| table.used == 0) {
+            table.cells = vec![0; cells.next_power_of_two().max(16)];
+        }
+    }
+
     /// How many slots are in use.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

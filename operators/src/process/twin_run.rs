@@ -46,6 +46,8 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     after: Vec<Row<'e>>,
     /// The twin is not there and may not be made.
     pub(super) full: bool,
+    /// The twin is set aside (law F4).
+    pub(super) quarantined: bool,
     pub(super) counts: EpochCounts,
     last_failed: Option<u16>,
 }
@@ -63,6 +65,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             before: Vec::new(),
             after: Vec::new(),
             full: false,
+            quarantined: false,
             counts: EpochCounts::default(),
             last_failed: None,
         }
@@ -89,6 +92,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let id = std::mem::take(&mut slot.id);
         calls.clear();
         self.full = !existed && is_full(model, &self.counts);
+        self.quarantined = !model.quarantined.is_empty() && model.quarantined.contains(&*id);
         self.set_aside(model, scope, first);
 
         let mut changed = false;
@@ -170,6 +174,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         row: Row<'e>,
         info: MessageInfo<'e>,
     ) {
+        if self.quarantined {
+            let reason = scope.shared.setup.quarantine.reason(model.number, row.id());
+            return self.refuse(model, scope, row, DeadLetterKind::Quarantined, &reason);
+        }
         if self.full {
             let reason = too_many_twins(model);
             return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
@@ -365,6 +373,12 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         if row.kind() == RowKind::Replay {
             scope.dead_letter_stays(row, reason);
             return 0;
+        }
+        if kind == DeadLetterKind::Quarantined {
+            // It did not fail, and its model is not a failing one (law P5).
+            self.counts.quarantined += 1;
+            let (model, twin) = (Some(&*model.name), Some(row.id()));
+            return scope.reject(row, &Rejection { kind, model, twin, reason, attempts: 0 });
         }
         self.counts.failed += 1;
         self.last_failed = Some(row.origin());

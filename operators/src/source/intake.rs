@@ -85,7 +85,9 @@ impl Intake {
         if self.first {
             return true;
         }
-        let mut quiet = 0;
+        // One message per link (law F4): deliveries are of one row each then.
+        let careful = self.shared.setup.edge.is_careful();
+        let (mut quiet, mut looked) = (0, 0);
         while quiet < self.slots.len() {
             let slot = self.turn % self.slots.len();
             let mut taken_bytes = 0;
@@ -98,9 +100,16 @@ impl Intake {
                 let Some(taken) = self.slots[slot].take() else { break };
                 taken_bytes += taken.bytes;
                 self.enter(epoch, slot, taken, &mut give);
+                if careful {
+                    break;
+                }
             }
             quiet = if taken_bytes == 0 { quiet + 1 } else { 0 };
             self.turn = (slot + 1) % self.slots.len();
+            looked += 1;
+            if careful && looked == self.slots.len() {
+                return self.dirty;
+            }
         }
         false
     }

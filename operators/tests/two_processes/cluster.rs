@@ -108,6 +108,7 @@ impl Process {
             recovered: Arc::default(),
             first_part: None,
             dead_letters: Arc::default(),
+            quarantine: Arc::default(),
             progress: Arc::clone(&self.progress),
             control: Arc::clone(&self.controls[local]),
             limits: Limits::of_worker(PROCESSES * threads),

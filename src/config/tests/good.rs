@@ -110,6 +110,7 @@ type = "wind-turbine"
 
 [server]
 listen = "127.0.0.1:7700"
+stall_secs = 30
 wait_ms = 10000
 workers = 3
 

@@ -37,7 +37,7 @@ fn unknown_keys_and_sections() {
     check(
         "[server]\nworkers = 1\nlisen = \"127.0.0.1:1\"\n",
         "twinflow.toml:4: server.lisen: unknown key; did you mean \"listen\"? known keys: \
-         listen, workers, wait_ms",
+         listen, workers, wait_ms, stall_secs",
     );
     check(
         "[models.b]\ntype = \"wind-turbine\"\nlimit_celsius = 9\nlimit = 1\n",
@@ -156,11 +156,6 @@ fn what_comes_later() {
         "[state]\nstore = \"object\"\n",
         "twinflow.toml:3: state.store: this version has no \"object\" store yet; use \"log\" or \
          \"memory\"",
-    );
-    check(
-        "[state]\ncommit = \"every-second\"\n",
-        "twinflow.toml:3: state.commit: this version cannot commit \"every-second\" yet; use \
-         \"every-epoch\"",
     );
     check(
         "[server]\ntls = { cert_file = \"a\" }\n",

@@ -39,6 +39,10 @@ async fn ready(State(api): State<Api>) -> (StatusCode, Json<Value>) {
             _ => {}
         }
     }
+    for one in api.engine().map_or_else(|_| Vec::new(), |engine| engine.quarantined()) {
+        let (model, twin) = (one.model, one.twin);
+        warnings.push(format!("twin \"{twin}\" of model \"{model}\" is in quarantine"));
+    }
     let (ready, status) = match reasons.is_empty() {
         true => (true, StatusCode::OK),
         false => (false, StatusCode::SERVICE_UNAVAILABLE),

@@ -38,7 +38,7 @@ pub(super) fn query<T>(query: QueryOf<T>) -> Result<T, Problem> {
 }
 
 /// An error of the engine as a problem that says which models there are.
-fn problem(engine: &EngineHandle, error: RequestError) -> Problem {
+pub(super) fn problem(engine: &EngineHandle, error: RequestError) -> Problem {
     let unknown = matches!(error, RequestError::UnknownModel(_));
     let problem = Problem::from(error);
     if unknown { problem.with("models", engine.models()) } else { problem }

@@ -15,6 +15,9 @@ pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct LogOptions {
     /// A segment that has reached this length is followed by the next. 1 MiB to 256 MiB.
     pub segment_bytes: u64,
+    /// Least time from the beginning of one group to that of the next; what waits shares its
+    /// sync, and half a segment does not wait. Zero: an epoch waits only for the disk.
+    pub sync_every: Duration,
     /// A log that had no frame for this long is sealed.
     pub seal_after: Duration,
     /// A random number, a new one at each start: the identity of a new log and the seeds of new
@@ -31,10 +34,12 @@ impl LogOptions {
     /// Smallest and largest length of a segment.
     pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=256 << 20;
 
-    /// Segments of 64 MiB, a seal after 100 ms, and a clock that stands still.
+    /// Segments of 64 MiB, a sync for every epoch, a seal after 100 ms, and a clock that stands
+    /// still.
     pub fn new(random: u64, on_failure: Arc<dyn Fn(StoreError) + Send + Sync>) -> Self {
         Self {
             segment_bytes: 64 << 20,
+            sync_every: Duration::ZERO,
             seal_after: Duration::from_millis(100),
             random,
             clock: Arc::new(|| 0),
@@ -47,6 +52,7 @@ impl fmt::Debug for LogOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogOptions")
             .field("segment_bytes", &self.segment_bytes)
+            .field("sync_every", &self.sync_every)
             .field("seal_after", &self.seal_after)
             .finish_non_exhaustive()
     }

@@ -1,12 +1,14 @@
 //! What the workers have handed over and the log thread has not written yet.
 //!
-//! Bounded by the dataflow, not here: it has at most 8 uncommitted epochs (law S4), each with at
-//! most one part per worker. So workers never wait, and the log thread waits on a condition.
+//! Bounded by the dataflow, not here: it has at most 8 uncommitted epochs, or 256 MiB of them where
+//! many share a sync (law S4). So workers never wait, and the log thread waits on a condition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+
+use super::options::{Clock, LogOptions};
 
 use twinflow_operators::store::EpochPart;
 
@@ -22,6 +24,8 @@ pub(super) struct Queue {
     /// Callers of `seal` wait here.
     sealed: Condvar,
     durable: AtomicU64,
+    /// Bytes of the parts that are not durable.
+    bytes: AtomicU64,
     bells: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
 
@@ -32,11 +36,55 @@ struct State {
     through: Vec<u64>,
     /// The first epoch that is being written.
     writing: Option<u64>,
+    writing_bytes: u64,
     /// Seals that were asked for, and those that are written.
     seals_wanted: u64,
     seals_done: u64,
     failed: bool,
     stopped: bool,
+    pace: Pace,
+    /// The log thread waits for time to pass, not for the next epoch.
+    is_paced: bool,
+}
+
+/// How long epochs wait for others to share their sync.
+#[derive(Clone)]
+pub(super) struct Pace {
+    /// Least time between the beginnings of two groups.
+    every: Duration,
+    /// So many waiting bytes do not wait longer.
+    bytes_max: u64,
+    clock: Clock,
+    /// When the last group was begun.
+    begun_at: Option<u64>,
+}
+
+impl Pace {
+    /// That of a log with these options; half a segment does not wait.
+    pub(super) fn of(options: &LogOptions) -> Self {
+        Self::new(options.sync_every, options.segment_bytes / 2, Clock::clone(&options.clock))
+    }
+
+    fn new(every: Duration, bytes_max: u64, clock: Clock) -> Self {
+        Self { every, bytes_max, clock, begun_at: None }
+    }
+
+    /// How long the next group has to wait.
+    fn left(&self, waiting_bytes: u64) -> Duration {
+        let Some(begun_at) = self.begun_at.filter(|_| waiting_bytes < self.bytes_max) else {
+            return Duration::ZERO;
+        };
+        // A clock that was set back lets nobody wait.
+        let since = (self.clock)().checked_sub(begun_at);
+        since
+            .map_or(Duration::ZERO, |since| self.every.saturating_sub(Duration::from_micros(since)))
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new(Duration::ZERO, u64::MAX, std::sync::Arc::new(|| 0))
+    }
 }
 
 /// What the log thread does next.
@@ -56,14 +104,20 @@ fn not_durable(through: &[u64], unwritten: Option<u64>) -> u64 {
     unwritten.map_or(closed, |first| first.min(closed))
 }
 
+fn bytes_of(part: &EpochPart) -> u64 {
+    part.bytes().len() as u64
+}
+
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A generation begins behind `base`.
-    pub(super) fn begin(&self, workers: usize, base: u64) {
-        self.state().through = vec![base + 1; workers];
+    pub(super) fn begin(&self, workers: usize, base: u64, pace: Pace) {
+        let mut state = self.state();
+        (state.through, state.pace) = (vec![base + 1; workers], pace);
+        drop(state);
         self.durable.store(base + 1, Ordering::Release);
     }
 
@@ -77,6 +131,7 @@ impl Queue {
         if part.is_empty() {
             return;
         }
+        self.bytes.fetch_add(bytes_of(&part), Ordering::Relaxed);
         let mut state = self.state();
         assert!(epoch >= state.through[worker], "a worker appends before it closes an epoch");
         match state.waiting.entry(epoch).or_default().entry(worker) {
@@ -91,7 +146,8 @@ impl Queue {
             let mut state = self.state();
             let of_worker = &mut state.through[worker];
             *of_worker = through.max(*of_worker);
-            if state.writable().is_some() {
+            let waits_on = state.is_paced && !self.left(&state, false).is_zero();
+            if state.writable().is_some() && !waits_on {
                 self.work.notify_one();
             }
             self.settle(&state)
@@ -125,31 +181,59 @@ impl Queue {
             if state.stopped || state.failed {
                 return Work::Stop;
             }
-            if let Some(first) = state.writable() {
-                let closed = not_durable(&state.through, None);
-                let later = state.waiting.split_off(&closed);
-                state.writing = Some(first);
-                return Work::Epochs(std::mem::replace(&mut state.waiting, later));
+            let seal_asked = state.seals_done < state.seals_wanted;
+            // How long what may be written waits for company; nobody who stops waits for that.
+            let company = state.writable().map(|first| (first, self.left(&state, seal_asked)));
+            if let Some((first, Duration::ZERO)) = company {
+                return self.take(&mut state, first);
             }
-            if state.seals_done < state.seals_wanted {
+            if seal_asked && company.is_none() {
                 if unsealed_for.is_some() {
                     return Work::Seal(self.durable());
                 }
                 state.seals_done = state.seals_wanted;
                 self.sealed.notify_all();
             }
-            state = match unsealed_for {
-                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(limit) => {
-                    let woken = self.work.wait_timeout(state, limit);
-                    let (state, time) = woken.unwrap_or_else(PoisonError::into_inner);
-                    if time.timed_out() && !state.stopped && state.writable().is_none() {
-                        return Work::Seal(self.durable());
-                    }
-                    state
-                }
+            let wait = company.map(|(_, wait)| wait);
+            state.is_paced = wait.is_some();
+            let Some(limit) = [wait, unsealed_for].into_iter().flatten().min() else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             };
+            let woken = self.work.wait_timeout(state, limit);
+            let (again, time) = woken.unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            if !time.timed_out() || state.stopped {
+                continue;
+            }
+            if wait == Some(limit) {
+                state.pace.begun_at = None;
+            } else if state.writable().is_none_or(|_| !self.left(&state, false).is_zero()) {
+                return Work::Seal(self.durable());
+            }
         }
+    }
+
+    /// How long the next group waits for company.
+    fn left(&self, state: &State, seal_asked: bool) -> Duration {
+        if seal_asked { Duration::ZERO } else { state.pace.left(self.bytes()) }
+    }
+
+    /// Everything that all workers have closed.
+    fn take(&self, state: &mut State, first: u64) -> Work {
+        let now = (state.pace.clock)();
+        state.pace.begun_at = (!state.pace.every.is_zero()).then_some(now);
+        state.is_paced = false;
+        let later = state.waiting.split_off(&not_durable(&state.through, None));
+        state.writing = Some(first);
+        let epochs = std::mem::replace(&mut state.waiting, later);
+        state.writing_bytes = epochs.values().flat_map(Parts::values).map(bytes_of).sum();
+        Work::Epochs(epochs)
+    }
+
+    /// Bytes of the parts that are not durable.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// The epochs of the last [`Work::Epochs`] are durable.
@@ -157,6 +241,7 @@ impl Queue {
         let moved = {
             let mut state = self.state();
             state.writing = None;
+            self.bytes.fetch_sub(std::mem::take(&mut state.writing_bytes), Ordering::Relaxed);
             self.settle(&state)
         };
         if moved {
@@ -203,6 +288,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use twinflow_operators::store::EntryKind;
 
     use super::*;
@@ -223,7 +310,7 @@ mod tests {
     #[test]
     fn epochs_without_parts_are_durable_at_once_and_in_order() {
         let queue = Queue::default();
-        queue.begin(2, 9);
+        queue.begin(2, 9, Pace::default());
         queue.closed(0, 12);
         assert_eq!(queue.durable(), 10, "worker 1 is not there yet");
         queue.append(1, 11, part());
@@ -239,7 +326,7 @@ mod tests {
     #[test]
     fn an_epoch_is_taken_when_all_workers_have_closed_it() {
         let queue = Queue::default();
-        queue.begin(2, 0);
+        queue.begin(2, 0, Pace::default());
         queue.append(0, 1, part());
         queue.append(0, 2, part());
         queue.append(1, 1, part());
@@ -253,7 +340,7 @@ mod tests {
     #[test]
     fn nothing_is_durable_after_a_failure() {
         let queue = Queue::default();
-        queue.begin(1, 0);
+        queue.begin(1, 0, Pace::default());
         queue.fail();
         queue.closed(0, 5);
         assert_eq!(queue.durable(), 1);
@@ -264,7 +351,43 @@ mod tests {
     #[test]
     fn an_idle_log_is_sealed() {
         let queue = Queue::default();
-        queue.begin(1, 4);
+        queue.begin(1, 4, Pace::default());
         assert!(matches!(queue.next(Some(Duration::ZERO)), Work::Seal(5)));
+    }
+
+    #[test]
+    fn epochs_wait_for_company_and_neither_for_long_nor_when_they_are_many() {
+        let now = Arc::new(AtomicU64::new(5));
+        let clock = Arc::clone(&now);
+        let queue = Queue::default();
+        let length = bytes_of(&part());
+        let second = Duration::from_secs(1);
+        let pace = Pace::new(second, 3 * length, Arc::new(move || clock.load(Ordering::Relaxed)));
+        queue.begin(1, 0, pace);
+        let add = |epoch: u64| {
+            queue.append(0, epoch, part());
+            queue.closed(0, epoch + 1);
+        };
+        let taken = || match queue.next(Some(Duration::from_millis(1))) {
+            Work::Epochs(epochs) => {
+                queue.written();
+                epochs.into_keys().collect()
+            }
+            Work::Seal(_) => Vec::new(),
+            Work::Stop => panic!("nobody stopped it"),
+        };
+        add(1);
+        assert_eq!((taken(), queue.bytes()), (vec![1], 0), "the first after a while is alone");
+        add(2);
+        add(3);
+        assert_eq!((taken(), queue.bytes()), (vec![], 2 * length), "its second is not over");
+        now.store(1_000_005, Ordering::Relaxed);
+        assert_eq!(taken(), [2, 3]);
+        (4..7).for_each(add);
+        assert_eq!(taken(), [4, 5, 6], "so many do not wait");
+        add(7);
+        assert_eq!((taken(), queue.durable()), (vec![], 7));
+        now.store(3, Ordering::Relaxed);
+        assert_eq!((taken(), queue.durable()), (vec![7], 8), "the clock was set back");
     }
 }

@@ -2,7 +2,7 @@
 //! acknowledged.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
@@ -19,14 +19,18 @@ pub(crate) struct Tap(Arc<Mutex<Seen>>);
 struct Seen {
     /// The beginning of a packet, for each connection and whether it is the program's.
     half: HashMap<(u64, bool), Vec<u8>>,
-    /// Packet ids that a connection has not acknowledged yet.
-    open: HashMap<u64, HashSet<u16>>,
+    /// How often a packet id of a connection is not acknowledged yet: a broker may give one twice.
+    open: HashMap<(u64, u16), u64>,
+    /// How many that are, for each connection.
+    open_count: HashMap<u64, u64>,
     /// How often each message has passed.
     delivered: HashMap<u64, u64>,
     /// All messages that passed, in order.
     passed: Vec<u64>,
     /// The most that were open at a time on one connection.
-    open_max: usize,
+    open_max: u64,
+    /// Packet ids that a broker gave while they were open.
+    reused: u64,
     /// Acknowledgements of what was not open on their connection.
     stray: u64,
 }
@@ -62,10 +66,15 @@ impl Tap {
         self.0.lock().unwrap().passed.clone()
     }
 
-    /// The most messages that a connection had open at a time, and the acknowledgements of nothing.
-    pub(crate) fn open_and_stray(&self) -> (usize, u64) {
+    /// The most messages that a connection had open at a time.
+    pub(crate) fn open_max(&self) -> u64 {
+        self.0.lock().unwrap().open_max
+    }
+
+    /// Packet ids that the broker gave while they were open, and acknowledgements of what was not.
+    pub(crate) fn reused_and_stray(&self) -> (u64, u64) {
         let seen = self.0.lock().unwrap();
-        (seen.open_max, seen.stray)
+        (seen.reused, seen.stray)
     }
 }
 
@@ -79,13 +88,21 @@ impl Seen {
                 let (id, packet_id) = (id(packet), number(body + 2 + usize::from(number(body))));
                 *self.delivered.entry(id).or_default() += 1;
                 self.passed.push(id);
-                let open = self.open.entry(connection).or_default();
-                open.insert(packet_id);
-                self.open_max = self.open_max.max(open.len());
+                let open = self.open.entry((connection, packet_id)).or_default();
+                *open += 1;
+                self.reused += u64::from(*open > 1);
+                let count = self.open_count.entry(connection).or_default();
+                *count += 1;
+                self.open_max = self.open_max.max(*count);
             }
             (Way::Up, PUBACK) => {
-                let open = self.open.entry(connection).or_default().remove(&number(body));
-                self.stray += u64::from(!open);
+                let open = self.open.entry((connection, number(body))).or_default();
+                if *open > 0 {
+                    *open -= 1;
+                    *self.open_count.entry(connection).or_default() -= 1;
+                } else {
+                    self.stray += 1;
+                }
             }
             _ => {}
         }
@@ -128,7 +145,8 @@ fn packets_in_pieces_are_counted_once_each_and_stray_acknowledgements_are_seen()
     tap.take(Way::Down, 2, &packet(3, 1)[..4]);
     assert_eq!(tap.passed(), [7, 12, 7]);
     assert_eq!(tap.delivered(), HashMap::from([(7, 2), (12, 1)]));
-    assert_eq!((tap.distinct(), tap.open_and_stray()), (2, (3, 0)));
-    tap.take(Way::Up, 1, &[0x40, 2, 0, 1, 0x40, 2, 0, 9]);
-    assert_eq!(tap.open_and_stray(), (3, 1));
+    tap.take(Way::Down, 1, &packet(8, 3));
+    assert_eq!((tap.distinct(), tap.open_max(), tap.reused_and_stray()), (3, 4, (1, 0)));
+    tap.take(Way::Up, 1, &[0x40, 2, 0, 3, 0x40, 2, 0, 3, 0x40, 2, 0, 3]);
+    assert_eq!((tap.open_max(), tap.reused_and_stray()), (4, (1, 1)));
 }

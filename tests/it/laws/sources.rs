@@ -1,13 +1,16 @@
 //! Laws S: links, epochs, bounds.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
 };
 
 use twinflow::{
-    Engine, StoreChoice,
+    Commit, Engine, StoreChoice,
     connectors::memory::{Memory, MemoryMessage},
     prelude::*,
     store::HeldStore,
@@ -99,6 +102,39 @@ fn law_s4_eight_epochs_wait_for_their_commit_and_the_newest_grows() {
     let twin = seen(&engine, "a").unwrap();
     assert!(twin.numbers.into_iter().eq(0..100));
     assert!(twin.calls <= 9, "{} calls: the rest is one epoch", twin.calls);
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s4_many_epochs_share_one_sync_where_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (builder, broker) = builder(2, Memory::replayable(1));
+    let builder = builder.state_dir(dir.path()).commit(Commit::EverySecond);
+    let engine = builder.start().unwrap();
+    let begun = Instant::now();
+    // The first is committed at once. Those after it are not, but each has an epoch of its own.
+    for n in 0..200 {
+        let processed = || engine.handle().statistics().processed_epoch;
+        let before = processed();
+        broker.send("seen", &format!("twin-{}", n % 7), step(n, Act::Count));
+        assert!(eventually(|| processed() > before), "message {n} is processed");
+    }
+    let processing = begun.elapsed();
+    let statistics = engine.handle().statistics();
+    let waiting = statistics.open_epoch - statistics.committed_epoch;
+    assert!(waiting > 8 || processing > Duration::from_millis(900), "only {waiting} wait");
+    wait_acknowledged(&broker, 200);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    let syncs = engine.handle().statistics().store.syncs;
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(syncs <= 4 + 3 * seconds, "{syncs} syncs in {seconds} s for 200 epochs");
+    drop(engine);
+    let (engine, _) = start(dir.path(), 1, Memory::from(&broker));
+    for twin in 0..7 {
+        let expected = (0..200).filter(|n| n % 7 == twin);
+        let numbers = seen(&engine, &format!("twin-{twin}")).unwrap().numbers;
+        assert!(numbers.into_iter().eq(expected), "what was acknowledged is there");
+    }
     engine.stop().unwrap();
 }
 

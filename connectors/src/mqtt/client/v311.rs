@@ -27,7 +27,7 @@ impl Client for V311 {
         let packet_bytes_max = options.packet_bytes_max;
         let (requests, mut event_loop) = AsyncClient::new(rumqttc_options(options), REQUESTS_MAX);
         let mut network = event_loop.network_options();
-        network.set_tcp_nodelay(true);
+        network.set_tcp_nodelay(options.role.sends_at_once());
         network.set_connection_timeout(options.connect_timeout_secs.into());
         event_loop.set_network_options(network);
         let driver = Driver::new(|told| run(event_loop, told, packet_bytes_max));

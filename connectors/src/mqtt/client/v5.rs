@@ -114,7 +114,7 @@ fn rumqttc_options(options: &Options) -> MqttOptions {
         rumqttc.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, will.retain, None));
     }
     let mut network = rumqttc.network_options();
-    network.set_tcp_nodelay(true);
+    network.set_tcp_nodelay(options.role.sends_at_once());
     rumqttc.set_network_options(network);
     rumqttc
 }

@@ -216,10 +216,7 @@ impl Bench {
         settings: ModelSettings,
         written: EpochPart,
     ) -> Self {
-        let mut recovered = Recovered::default();
-        for entry in entries(written.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
+        let recovered = Recovered::of_part(&written);
         let models = Models::new().with_settings("log", processor, settings);
         let names = ModelNames::new([("log".to_owned(), MODEL)]);
         let edge = Edge::new(1, names, Arc::new(|| Timestamp(0)));
@@ -280,11 +277,7 @@ impl Bench {
 
     /// Everything written so far, folded.
     pub(super) fn recovered(&self) -> Recovered {
-        let mut recovered = Recovered::default();
-        for entry in entries(self.written.bytes()) {
-            recovered.fold(entry.unwrap());
-        }
-        recovered
+        Recovered::of_part(&self.written)
     }
 }
 
@@ -314,6 +307,7 @@ pub(crate) fn shared_of(
         recovered: Arc::default(),
         first_part: None,
         dead_letters: Arc::default(),
+        quarantine: Arc::default(),
         progress: Arc::default(),
         control: Arc::default(),
         limits: Limits::of_worker(1),

@@ -1,12 +1,17 @@
 use std::sync::atomic::Ordering;
 
-use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
+use twinflow_connectors::{
+    answer::StoredAnswer, link::OutcomeKind, message::Timestamp, row::RowKind,
+};
 
 use super::{
     super::ModelSettings,
     bench::{self, Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
 };
-use crate::store::{EntryKind, EpochPart};
+use crate::{
+    quarantine::{Quarantined, put_quarantined},
+    store::{EntryKind, EpochPart},
+};
 
 const QUIET: Note<false> = Note { greeting: None };
 const QUIET_ENCODED: Note<true> = Note { greeting: None };
@@ -68,6 +73,53 @@ fn law_d5_ids_survive_the_removal_of_their_twin() {
     bench.epoch(&[asked(RowKind::Remove)]);
     bench.epoch(&[message]);
     assert_eq!(bench.words(), None);
+}
+
+/// A worker that starts with twin `t` in quarantine, and with its state.
+fn set_aside() -> Bench {
+    let mut bench = Bench::new(QUIET);
+    bench.epoch(&[told("a")]);
+    let mut written = bench.written();
+    let quarantined = Quarantined {
+        model: "log".into(),
+        twin: "t".into(),
+        reason: "signal 6".into(),
+        connection: "plant".into(),
+        position: None,
+        at: Timestamp(0),
+    };
+    put_quarantined(&mut written, 0, &quarantined);
+    Bench::with(QUIET, ModelSettings::default(), written)
+}
+
+#[test]
+fn law_f4_a_twin_in_quarantine_is_not_called_until_it_is_released() {
+    let mut bench = set_aside();
+    let other = In { twin: "u", ..told("x") };
+    let out = bench.epoch(&[told("b"), other, In { origin: WEB, ..told("c") }]);
+    assert_eq!((out.entries(EntryKind::DeadLetter), out.entries(EntryKind::State)), (2, 1));
+    assert!(out.rejected()[0].starts_with("the twin is in quarantine"));
+    assert_eq!(bench.words().as_deref(), Some("new a"));
+    let out = bench.epoch(&[asked(RowKind::Read), told("d")]);
+    assert!(matches!(out.outcomes()[..], [OutcomeKind::State(Some(_))]));
+    let out = bench.epoch(&[asked(RowKind::Release), asked(RowKind::Release)]);
+    assert_eq!(out.outcomes(), [&OutcomeKind::Released(true), &OutcomeKind::Released(false)]);
+    assert_eq!(bench.recovered().quarantined().count(), 0);
+    bench.epoch(&[told("e")]);
+    assert_eq!(bench.words().as_deref(), Some("new a e"));
+}
+
+#[test]
+fn law_f4_a_removed_twin_stays_in_quarantine_and_its_model_does_not_count_as_failing() {
+    let mut bench = set_aside();
+    bench.epoch(&[asked(RowKind::Remove)]);
+    let out = bench.epoch(&[asked(RowKind::Create)]);
+    assert_eq!((out.rejected().len(), bench.words()), (1, None));
+    let many = vec![told("b"); 2000];
+    bench.epoch(&many);
+    let statistics = bench.models.statistics("log").unwrap();
+    assert_eq!(statistics.failed.load(Ordering::Relaxed), 0);
+    assert_eq!(statistics.quarantined.load(Ordering::Relaxed), 2001);
 }
 
 #[test]

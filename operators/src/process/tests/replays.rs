@@ -1,12 +1,17 @@
 //! Dead letters that come once more, or go (law D5).
 
-use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
+use twinflow_connectors::{
+    answer::StoredAnswer, link::OutcomeKind, message::Timestamp, row::RowKind,
+};
 
 use super::{
     super::{ModelSettings, OnFailure},
-    bench::{Bench, In, Note, PLANT, WEB, replayed, told},
+    bench::{Bench, In, Note, PLANT, WEB, asked, replayed, told},
 };
-use crate::store::EntryKind;
+use crate::{
+    quarantine::{Quarantined, put_quarantined},
+    store::EntryKind,
+};
 
 const QUIET: Note<false> = Note { greeting: None };
 const GONE: &OutcomeKind = &OutcomeKind::DeadLetterGone(true);
@@ -90,6 +95,28 @@ fn law_p7_what_a_replay_makes_a_twin_without_data_source_send_is_kept() {
     let out = bench.epoch(&[replayed(1, "say")]);
     assert_eq!(bench.words().as_deref(), Some("new say"));
     assert_eq!((out.feedback(), out.entries(EntryKind::DeadLetter)), (vec![], 1));
+}
+
+#[test]
+fn law_f4_what_a_quarantine_kept_is_replayed_after_the_release() {
+    let mut written = bench().written();
+    let quarantined = Quarantined {
+        model: "log".into(),
+        twin: "t".into(),
+        reason: "signal 6".into(),
+        connection: "plant".into(),
+        position: None,
+        at: Timestamp(0),
+    };
+    put_quarantined(&mut written, 0, &quarantined);
+    let mut bench = Bench::with(QUIET, ModelSettings::default(), written);
+    let out = bench.epoch(&[replayed(1, "a")]);
+    assert!(out.rejected()[0].starts_with("the twin is in quarantine"));
+    let kinds = [EntryKind::DeadLetter, EntryKind::DeadLetterDropped];
+    assert_eq!(kinds.map(|kind| out.entries(kind)), [0, 0]);
+    bench.epoch(&[asked(RowKind::Release)]);
+    assert_eq!(bench.epoch(&[replayed(1, "a")]).outcomes(), [GONE]);
+    assert_eq!(bench.words().as_deref(), Some("new a"));
 }
 
 #[test]
