@@ -4,6 +4,7 @@
 //! [`Engine`] is a handle: it reads twins, pauses connections and stops.
 
 mod builder;
+mod dead_letters;
 mod failure;
 mod handle;
 mod housekeeping;

@@ -33,7 +33,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use budget::QueueBudget;
-pub use delivery::{Delivery, RequestRow};
+pub use delivery::{DeadLetterRow, Delivery, RequestRow};
 pub use events::{Confirmer, LinkEvents};
 pub use intake::LinkIntake;
 pub use outbox::{OUTBOX_LIMITS, OutboxEntry, OutboxLimits};
@@ -151,6 +151,8 @@ pub enum OutcomeKind {
     Created(bool),
     /// Answer to a remove: whether the twin was there.
     Removed(bool),
+    /// Answer to a replay or a drop: whether the dead letter was there. It is gone now.
+    DeadLetterGone(bool),
     /// Answer to a release: whether the twin was in quarantine.
     Released(bool),
 }

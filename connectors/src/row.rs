@@ -35,6 +35,10 @@ pub enum RowKind {
     Remove = 5,
     /// Reads a twin's state; the answer leaves when its epoch is committed (law R1).
     Read = 6,
+    /// The message of a dead letter once more (law D5).
+    Replay = 9,
+    /// Forgets a dead letter.
+    Drop = 10,
     /// Ends the quarantine of a twin.
     Release = 11,
     /// Nothing of a twin: the worker that gets it rewrites a piece of what it holds (law D2).
@@ -51,6 +55,8 @@ impl RowKind {
             4 => Self::Create,
             5 => Self::Remove,
             6 => Self::Read,
+            9 => Self::Replay,
+            10 => Self::Drop,
             11 => Self::Release,
             12 => Self::Sweep,
             _ => return None,
@@ -66,6 +72,7 @@ mod tag {
     pub(super) const HEADER: u8 = 4;
     pub(super) const PARTITION: u8 = 6;
     pub(super) const REASON: u8 = 7;
+    pub(super) const DEAD_LETTER: u8 = 8;
 }
 
 /// Everything of a row but its bytes.
@@ -131,6 +138,11 @@ impl AttributesWriter {
     pub fn reason(&mut self, reason: &str) {
         let cut = reason.floor_char_boundary(1024);
         self.put(tag::REASON, &[&reason.as_bytes()[..cut]]);
+    }
+
+    /// The dead letter that the row is about, and the connection that had brought it.
+    pub fn dead_letter(&mut self, number: u64, connection: &str) {
+        self.put(tag::DEAD_LETTER, &[&number.to_le_bytes(), connection.as_bytes()]);
     }
 
     fn pair(&mut self, tag: u8, name: &str, value: &[u8]) {
@@ -366,6 +378,12 @@ impl<'f> Attributes<'f> {
         std::str::from_utf8(self.find(tag::REASON)?).ok()
     }
 
+    /// The dead letter that the row is about, and the connection that had brought it.
+    pub fn dead_letter(self) -> Option<(u64, &'f str)> {
+        let (number, connection) = self.find(tag::DEAD_LETTER)?.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*number), std::str::from_utf8(connection).ok()?))
+    }
+
     /// Headers in the order in which they were written.
     pub fn headers(self) -> impl Iterator<Item = (&'f str, &'f [u8])> {
         self.pairs(tag::HEADER)
@@ -412,6 +430,7 @@ mod tests {
             let mut attributes = AttributesWriter::default();
             attributes.header(&key, &value);
             attributes.name("site", "7");
+            attributes.dead_letter(17, &key);
             if let Some(id) = &message_id { attributes.message_id(id) }
             let mut body = Vec::new();
             write_row(&mut body, &head(), &id, attributes.bytes(), &payload);
@@ -422,6 +441,7 @@ mod tests {
             prop_assert_eq!(row.attributes().message_id(), message_id.as_deref());
             let headers: Vec<_> = row.attributes().headers().collect();
             prop_assert_eq!(headers, vec![(key.as_str(), value.as_slice())]);
+            prop_assert_eq!(row.attributes().dead_letter(), Some((17, key.as_str())));
             prop_assert_eq!(row.attributes().names().collect::<Vec<_>>(), vec![("site", "7")]);
         }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -92,58 +92,108 @@ pub fn read_dead_letter(value: &[u8]) -> Option<DeadLetter> {
     rmp_serde::from_slice(rest.get(..u32::from_le_bytes(*len) as usize)?).ok()
 }
 
-/// All dead letters of a process, seen only once their epoch is committed.
+/// All dead letters of a process. One is seen once its epoch is committed, until the epoch that
+/// replays or drops it is.
 #[derive(Debug, Default)]
 pub struct DeadLetters {
-    known: Mutex<BTreeMap<u64, DeadLetter>>,
+    known: Mutex<BTreeMap<u64, Known>>,
     committed: AtomicU64,
     total: AtomicU64,
+    /// How many go in an epoch that is not committed yet.
+    going: AtomicU64,
+    /// The largest number that was ever given, as far as is known.
+    newest: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Known {
+    letter: DeadLetter,
+    /// The epoch in which it goes.
+    gone: Option<u64>,
+}
+
+impl Known {
+    fn is_seen(&self, committed: u64) -> bool {
+        self.letter.epoch <= committed && self.gone.is_none_or(|epoch| epoch > committed)
+    }
 }
 
 impl DeadLetters {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, Known>> {
+        self.known.lock().expect("dead letters")
+    }
+
     /// Adds one; it is shown when `epoch` is committed.
     pub fn add(&self, letter: DeadLetter) {
         self.total.fetch_add(1, Ordering::Relaxed);
-        self.known.lock().expect("dead letters").insert(letter.number, letter);
+        self.given(letter.number);
+        self.known().insert(letter.number, Known { letter, gone: None });
+    }
+
+    /// This number and all below were given, whatever became of them.
+    pub fn given(&self, number: u64) {
+        self.newest.fetch_max(number, Ordering::AcqRel);
     }
 
     /// Everything up to this epoch is committed.
     pub fn commit(&self, epoch: u64) {
         self.committed.fetch_max(epoch, Ordering::AcqRel);
+        if self.going.load(Ordering::Acquire) > 0 {
+            let mut known = self.known();
+            let before = known.len();
+            known.retain(|_, known| known.gone.is_none_or(|gone| gone > epoch));
+            self.going.fetch_sub((before - known.len()) as u64, Ordering::AcqRel);
+        }
     }
 
-    /// Those with a number above `after`, committed or not.
+    /// Those with a number above `after`, committed or not, also such as go in an epoch that is not
+    /// committed yet: the store knows which it has dropped.
     pub(crate) fn behind(&self, after: u64, most: usize) -> Vec<DeadLetter> {
-        let known = self.known.lock().expect("dead letters");
-        known.range(after.saturating_add(1)..).take(most).map(|(_, it)| it.clone()).collect()
+        let known = self.known();
+        let later = known.range(after.saturating_add(1)..);
+        later.take(most).map(|(_, known)| known.letter.clone()).collect()
     }
 
-    /// Forgets one. Only when the epoch that drops it is committed: a sweep writes what is here,
-    /// and nothing else.
-    pub fn remove(&self, number: u64) -> Option<DeadLetter> {
-        self.known.lock().expect("dead letters").remove(&number)
+    /// Takes one that goes in this epoch; `false`: there is none, or it goes already.
+    pub(crate) fn take(&self, number: u64, epoch: u64) -> bool {
+        let mut known = self.known();
+        let Some(known) = known.get_mut(&number).filter(|known| known.gone.is_none()) else {
+            return false;
+        };
+        known.gone = Some(epoch);
+        self.going.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    /// Leaves one that was taken where it is.
+    pub(crate) fn put_back(&self, number: u64) {
+        if let Some(known) = self.known().get_mut(&number)
+            && known.gone.take().is_some()
+        {
+            self.going.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// One, if its epoch is committed.
     pub fn get(&self, number: u64) -> Option<DeadLetter> {
         let committed = self.committed.load(Ordering::Acquire);
-        let known = self.known.lock().expect("dead letters");
-        known.get(&number).filter(|letter| letter.epoch <= committed).cloned()
+        let known = self.known();
+        known.get(&number).filter(|known| known.is_seen(committed)).map(|it| it.letter.clone())
     }
 
     /// The committed ones with a number above `after`, oldest first.
     pub fn list(&self, after: u64, limit: usize) -> Vec<DeadLetter> {
         let committed = self.committed.load(Ordering::Acquire);
-        let known = self.known.lock().expect("dead letters");
-        let later = known.range(after.saturating_add(1)..).map(|(_, letter)| letter);
-        later.filter(|letter| letter.epoch <= committed).take(limit).cloned().collect()
+        let known = self.known();
+        let later = known.range(after.saturating_add(1)..).map(|(_, known)| known);
+        let seen = later.filter(|known| known.is_seen(committed));
+        seen.take(limit).map(|known| known.letter.clone()).collect()
     }
 
     /// How many are committed.
     pub fn len(&self) -> usize {
         let committed = self.committed.load(Ordering::Acquire);
-        let known = self.known.lock().expect("dead letters");
-        known.values().filter(|letter| letter.epoch <= committed).count()
+        self.known().values().filter(|known| known.is_seen(committed)).count()
     }
 
     /// Whether none is committed.
@@ -156,9 +206,9 @@ impl DeadLetters {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// The largest number, 0 if there is none.
+    /// The largest number that was given, 0 if none was.
     pub fn newest(&self) -> u64 {
-        self.known.lock().expect("dead letters").last_key_value().map_or(0, |(number, _)| *number)
+        self.newest.load(Ordering::Acquire)
     }
 }
 
@@ -193,6 +243,24 @@ mod tests {
         assert_eq!(letters.get(2), None);
         letters.commit(5);
         assert_eq!(letters.list(1, 10), [letter(2, 5)]);
+    }
+
+    #[test]
+    fn law_d5_a_dead_letter_is_seen_until_the_epoch_that_takes_it_is_committed() {
+        let letters = DeadLetters::default();
+        letters.add(letter(1, 4));
+        letters.commit(4);
+        assert!(letters.take(1, 6) && !letters.take(1, 6), "it goes once");
+        letters.commit(5);
+        assert_eq!(letters.len(), 1);
+        letters.commit(6);
+        assert_eq!((letters.get(1), letters.len(), letters.newest()), (None, 0, 1));
+        assert!(!letters.take(1, 7), "there is none");
+        letters.add(letter(2, 7));
+        assert!(letters.take(2, 8));
+        letters.put_back(2);
+        letters.commit(9);
+        assert_eq!(letters.list(0, 9), [letter(2, 7)]);
     }
 
     #[test]

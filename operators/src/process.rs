@@ -7,6 +7,7 @@ pub(crate) mod ids;
 pub(crate) mod model_worker;
 mod pending;
 mod repeats;
+mod replays;
 mod requests;
 mod routes;
 pub(crate) mod scope;

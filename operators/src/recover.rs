@@ -56,6 +56,8 @@ pub struct Recovered {
     positions: HashMap<(u16, String, i32), u64>,
     outbox: BTreeMap<FeedbackKey, OutboxEntry>,
     dead_letters: BTreeMap<u64, DeadLetter>,
+    /// The largest number of one, of those that went, too.
+    dead_letters_newest: u64,
     quarantined: BTreeMap<(u16, String), Quarantined>,
     damage: Option<String>,
     /// Entries of models and connections that the configuration lacks, as they were stored.
@@ -137,10 +139,13 @@ impl Recovered {
             }
             EntryKind::DeadLetter | EntryKind::DeadLetterKept => {
                 let letter = read_dead_letter(value)?;
+                self.dead_letters_newest = self.dead_letters_newest.max(letter.number);
                 self.dead_letters.insert(letter.number, letter);
             }
             EntryKind::DeadLetterDropped => {
-                self.dead_letters.remove(&u64::from_le_bytes(key.try_into().ok()?));
+                let number = u64::from_le_bytes(key.try_into().ok()?);
+                self.dead_letters_newest = self.dead_letters_newest.max(number);
+                self.dead_letters.remove(&number);
             }
             EntryKind::MessageId => self.wait(Change::Id, space, key, value),
             EntryKind::Time => {
@@ -285,6 +290,11 @@ impl Recovered {
     pub fn outbox(&self, connection: u16) -> impl Iterator<Item = &OutboxEntry> {
         let of = self.outbox.iter().filter(move |((number, ..), _)| *number == connection);
         of.map(|(_, feedback)| feedback)
+    }
+
+    /// The largest number of a dead letter that is known, even if that one has gone.
+    pub fn dead_letters_newest(&self) -> u64 {
+        self.dead_letters_newest
     }
 
     /// All dead letters, oldest first.

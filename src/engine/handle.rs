@@ -16,9 +16,7 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
     row::RowKind,
 };
-use twinflow_operators::{
-    TwinPage, dead_letter::DeadLetters, progress::Ask, quarantine::Quarantined,
-};
+use twinflow_operators::{TwinPage, progress::Ask, quarantine::Quarantined};
 
 use super::{EngineStatistics, requests::EngineLinks, start::Parts, status};
 use crate::{
@@ -56,6 +54,8 @@ pub enum RequestError {
     TimedOut,
     /// The twin's own code failed.
     Failed(String),
+    /// The dead letter holds no message that a twin could get.
+    NotReplayable(String),
 }
 
 impl fmt::Display for RequestError {
@@ -68,6 +68,7 @@ impl fmt::Display for RequestError {
             Self::Stopping => f.write_str("the engine is stopping"),
             Self::TimedOut => f.write_str("not committed in time, the outcome is unknown"),
             Self::Failed(why) => write!(f, "the twin's code failed: {why}"),
+            Self::NotReplayable(why) => write!(f, "it cannot be replayed: {why}"),
         }
     }
 }
@@ -215,17 +216,28 @@ impl EngineHandle {
         twin: &str,
     ) -> Result<(OutcomeKind, u64), RequestError> {
         let (model, _) = (self.model(model)?, self.owner(twin)?);
+        self.request(RequestRow { kind, model, twin, dead_letter: None }).await
+    }
+
+    /// Asks the owner of a twin, unless nothing moves.
+    pub(super) async fn request(
+        &self,
+        request: RequestRow<'_>,
+    ) -> Result<(OutcomeKind, u64), RequestError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(RequestError::Stopping);
+        }
         if self.parts.edge.refusals.of_store().is_some() {
             return Err(RequestError::Held);
         }
-        self.links.ask(RequestRow { kind, model, twin }, self.limit()).await
+        self.links.ask(request, self.limit()).await
     }
 
     fn limit(&self) -> Duration {
         Duration::from_millis(self.parts.wait_ms)
     }
 
-    fn model(&self, name: &str) -> Result<u16, RequestError> {
+    pub(super) fn model(&self, name: &str) -> Result<u16, RequestError> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(RequestError::Stopping);
         }
@@ -233,7 +245,7 @@ impl EngineHandle {
         number.ok_or_else(|| RequestError::UnknownModel(name.to_owned()))
     }
 
-    fn owner(&self, id: &str) -> Result<usize, RequestError> {
+    pub(super) fn owner(&self, id: &str) -> Result<usize, RequestError> {
         if let Some(why) = twin_id_error(id) {
             return Err(RequestError::BadId(why));
         }
@@ -264,20 +276,6 @@ impl EngineHandle {
             }
         }
         self.connections.resume(connection)
-    }
-
-    /// The dead letters of this process.
-    pub fn dead_letters(&self) -> Arc<DeadLetters> {
-        Arc::clone(&self.parts.dead_letters)
-    }
-
-    /// Payload of a dead letter.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot read it.
-    pub fn dead_letter_payload(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.parts.store.dead_letter_payload(number)?)
     }
 
     /// Counters for metrics.

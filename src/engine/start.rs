@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// The name of the engine's own links.
-const ENGINE: &str = "(engine)";
+pub(super) const ENGINE: &str = "(engine)";
 
 /// What all threads of a running engine share.
 pub(crate) struct Parts {
@@ -146,6 +146,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     let engine_slots = engine_slots(&edge, &wakes, &mut slots)?;
     let dead_letters = DeadLetters::default();
     recovered.dead_letters().cloned().for_each(|letter| dead_letters.add(letter));
+    dead_letters.given(recovered.dead_letters_newest());
     dead_letters.commit(claimed.base);
 
     let quarantine = Arc::new(suspected.quarantine(&recovered));

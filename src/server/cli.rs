@@ -3,6 +3,7 @@
 mod completion;
 mod connections;
 mod connectors;
+mod dead_letters;
 mod keys;
 mod new;
 mod output;
@@ -65,6 +66,9 @@ enum Verb {
     /// The running connections
     #[command(subcommand)]
     Connections(connections::Connections),
+    /// What could not be processed: look at it, replay it, drop it
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Twins that are set aside because they ended the process
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
@@ -207,6 +211,7 @@ impl Verb {
             Self::Twins(verb) => verb.run(),
             Self::Connectors(verb) => verb.run(kinds),
             Self::Connections(verb) => verb.run(),
+            Self::DeadLetters(verb) => verb.run(),
             Self::Quarantine(verb) => verb.run(),
             Self::Keys(verb) => verb.run(kinds),
             Self::Version(output) => version::run(&output),

@@ -16,6 +16,7 @@ fn help_lists_every_verb_on_standard_output() {
         "twins",
         "connectors",
         "connections",
+        "dead-letters",
         "quarantine",
         "version",
         "completion",

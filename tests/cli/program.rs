@@ -70,6 +70,11 @@ impl Server {
         Self::start_with(dir, &[])
     }
 
+    /// The same as one process, which can be killed as a whole.
+    pub(crate) fn start_alone(dir: &Path) -> Self {
+        Self::start_with(dir, &["--no-supervise"])
+    }
+
     /// The same, with more arguments.
     pub(crate) fn start_with(dir: &Path, more: &[&str]) -> Self {
         let mut command = command(dir, &[&["run", "--log-format", "text"], more].concat());
@@ -118,6 +123,12 @@ impl Server {
     /// Its address for `--server`.
     pub(crate) fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &id]).status().expect("kill").success());
     }
 
     /// Asks it to stop; gives the code and what it said since it was ready.

@@ -6,7 +6,7 @@ use super::{LinkIntake, Receipt, Taken};
 use crate::{
     frame::{FrameBuilder, RowFrame},
     message::{
-        Message, PartitionRef, Timestamp,
+        Format, Message, PartitionRef, Timestamp,
         limits::{
             ATTRIBUTES_BYTES_MAX, CUT_BYTES, DELIVERY_BYTES_MAX, HEADERS_MAX, PAYLOAD_BYTES_MAX,
         },
@@ -16,15 +16,32 @@ use crate::{
     row::{RowHead, RowKind, row_len},
 };
 
-/// A request of the engine itself that becomes a row: a read, a create, a remove, a release.
+/// A request of the engine itself that becomes a row: a read, a create, a remove, a release,
+/// something about a dead letter.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRow<'a> {
-    /// [`RowKind::Read`], [`RowKind::Create`], [`RowKind::Remove`] or [`RowKind::Release`].
+    /// [`RowKind::Read`], [`RowKind::Create`], [`RowKind::Remove`], [`RowKind::Release`],
+    /// [`RowKind::Replay`] or [`RowKind::Drop`].
     pub kind: RowKind,
     /// Number of the model.
     pub model: u16,
     /// The twin's id.
     pub twin: &'a str,
+    /// With [`RowKind::Replay`] and [`RowKind::Drop`].
+    pub dead_letter: Option<DeadLetterRow<'a>>,
+}
+
+/// The dead letter that a request is about.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetterRow<'a> {
+    /// Its number.
+    pub number: u64,
+    /// The connection that had brought it.
+    pub connection: &'a str,
+    /// How its payload is meant.
+    pub format: Format,
+    /// Its payload.
+    pub payload: &'a [u8],
 }
 
 /// The permit to deliver one batch. Dropped, it delivers nothing.
@@ -96,14 +113,21 @@ impl<'l> Delivery<'l> {
 
     /// Adds a request of the engine itself.
     pub fn push_request(&mut self, request: &RequestRow<'_>) -> bool {
-        if !self.fits(row_len(request.twin.len(), 0, 0)) {
+        self.intake.attributes.clear();
+        let letter = request.dead_letter;
+        if let Some(letter) = letter {
+            self.intake.attributes.dead_letter(letter.number, letter.connection);
+        }
+        let payload = letter.map_or(&[][..], |letter| letter.payload);
+        let attributes = self.intake.attributes.bytes().len();
+        if !self.fits(row_len(request.twin.len(), attributes, payload.len())) {
             return false;
         }
-        self.intake.attributes.clear();
         let hash = twin_hash(request.twin.as_bytes());
         let to = owner(bucket(hash), self.open.len());
-        let head = self.head(request.kind, request.model, None);
-        self.put(to, hash, &head, request.twin, &[]);
+        let mut head = self.head(request.kind, request.model, None);
+        head.format = letter.map_or(head.format, |letter| letter.format);
+        self.put(to, hash, &head, request.twin, payload);
         true
     }
 

@@ -156,7 +156,8 @@ impl Fates {
                 OutcomeKind::State(_)
                 | OutcomeKind::Created(_)
                 | OutcomeKind::Removed(_)
-                | OutcomeKind::Released(_) => continue,
+                | OutcomeKind::Released(_)
+                | OutcomeKind::DeadLetterGone(_) => continue,
             };
             self.set(start, index, fate);
         }

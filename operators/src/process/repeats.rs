@@ -1,6 +1,11 @@
 //! Messages with ids: which were handled before, and what their senders are told (law D5).
 
-use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, route::body_hash, row::Row};
+use twinflow_connectors::{
+    answer::StoredAnswer,
+    link::OutcomeKind,
+    route::body_hash,
+    row::{Row, RowKind},
+};
 
 use super::{
     call::Calls,
@@ -65,14 +70,17 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let at = calls.records.partition_point(|record| record.messages.end <= message);
         let call = calls.records.get(at).filter(|record| record.messages.contains(&message));
         let Some(call) = call.filter(|call| !call.feedback.is_empty()) else { return answer };
-        if message + 1 == call.messages.end {
+        // A replay at the end of the call has no request that the feedback could answer.
+        let is_message = |at: &usize| self.rows[*at].kind() == RowKind::Message;
+        let Some(last) = call.messages.clone().rev().find(is_message) else { return answer };
+        if message == last {
             for index in call.feedback.clone() {
                 answer.push_reply(calls.feedback.get(index));
             }
         } else {
             let place =
                 |message: usize| (self.rows[message].origin(), place_of(self.rows[message]).0);
-            answer.merged = place(message) != place(call.messages.end - 1);
+            answer.merged = place(message) != place(last);
         }
         answer
     }

@@ -93,6 +93,28 @@ impl EpochScope<'_> {
         number
     }
 
+    /// Takes the dead letter that a row is about: it goes in this epoch, unless it is put back.
+    pub(crate) fn take_dead_letter(&mut self, row: Row<'_>) -> bool {
+        let number = row.attributes().dead_letter().map(|(number, _)| number);
+        number.is_some_and(|number| self.shared.setup.dead_letters.take(number, self.epoch))
+    }
+
+    /// The dead letter goes in the frame that applies or drops it (law D5).
+    pub(crate) fn dead_letter_gone(&mut self, row: Row<'_>) {
+        if let Some((number, _)) = row.attributes().dead_letter() {
+            self.part.put_ledger(EntryKind::DeadLetterDropped, 0, &number.to_le_bytes(), &[]);
+            self.outcome(row, OutcomeKind::DeadLetterGone(true));
+        }
+    }
+
+    /// A replay that failed leaves its dead letter as it was.
+    pub(crate) fn dead_letter_stays(&mut self, row: Row<'_>, reason: &str) {
+        if let Some((number, _)) = row.attributes().dead_letter() {
+            self.shared.setup.dead_letters.put_back(number);
+        }
+        self.skip(row, reason);
+    }
+
     /// Forgets a row that failed, and tells its upstream so: dead letter 0 is none.
     pub(crate) fn skip(&mut self, row: Row<'_>, reason: &str) {
         self.tell_rejected(row, 0, reason);

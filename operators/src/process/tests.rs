@@ -4,4 +4,5 @@ pub(crate) mod bench;
 mod laws;
 mod oracle;
 mod recovery;
+mod replays;
 mod sweep;

@@ -38,6 +38,8 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     infos: Vec<MessageInfo<'e>>,
     /// Per value its row.
     pub(super) rows: Vec<Row<'e>>,
+    /// Indices of replayed messages.
+    pub(super) replays: Vec<usize>,
     pub(super) pending: PendingIds,
     /// Requests that came before the first message, and those that came later.
     before: Vec<Row<'e>>,
@@ -58,6 +60,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             values: Vec::new(),
             infos: Vec::new(),
             rows: Vec::new(),
+            replays: Vec::new(),
             pending: PendingIds::default(),
             before: Vec::new(),
             after: Vec::new(),
@@ -125,6 +128,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         self.values.clear();
         self.infos.clear();
         self.rows.clear();
+        self.replays.clear();
         self.pending.clear();
         let mut number = first;
         let mut met_message = false;
@@ -135,6 +139,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 RowKind::Message => {
                     met_message = true;
                     self.message(model, scope, row);
+                }
+                RowKind::Replay => {
+                    met_message = true;
+                    self.replay(model, scope, row);
                 }
                 RowKind::Read => self.after.push(row),
                 _ if met_message => self.after.push(row),
@@ -154,6 +162,18 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return;
         }
         let info = MessageInfo::new(&place.connection, row.received_at(), row.format(), attributes);
+        self.decode(model, scope, row, info);
+    }
+
+    /// Decodes a message to its place among the values, or rejects it.
+    #[inline]
+    pub(super) fn decode(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        row: Row<'e>,
+        info: MessageInfo<'e>,
+    ) {
         if self.quarantined {
             let reason = scope.shared.setup.quarantine.reason(model.number, row.id());
             return self.refuse(model, scope, row, DeadLetterKind::Quarantined, &reason);
@@ -217,7 +237,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             rejected.push((failure.message, number, failure.reason));
         }
         for record in calls.records.iter().filter(|record| !record.feedback.is_empty()) {
-            self.send(model, scope, id, record, calls);
+            self.send(model, scope, (index, id), record, calls);
         }
         for pending in self.pending.take() {
             // Failures are in the order of their messages.
@@ -228,6 +248,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             };
             remember(model, scope, pending, &answer);
         }
+        let failed = |message| rejected.binary_search_by_key(&message, |(at, ..)| *at).is_ok();
+        self.end_replays(scope, failed);
     }
 
     /// Feedback of one call: to the data source of its last message (law P7).
@@ -235,11 +257,14 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         &mut self,
         model: &TypedModel<P>,
         scope: &mut EpochScope<'_>,
-        id: &str,
+        (index, id): (u32, &str),
         record: &CallRecord,
         calls: &Calls,
     ) {
-        let last = self.rows[record.messages.end - 1];
+        let mut messages = self.rows[record.messages.clone()].iter().rev();
+        let Some(&last) = messages.find(|row| row.kind() == RowKind::Message) else {
+            return self.send_by_route(model, scope, (index, id), record, calls);
+        };
         let place = &self.slots[usize::from(last.origin())].place;
         let to = if place.answers {
             last.origin()
@@ -272,7 +297,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         for message in record.messages.clone() {
             let row = self.rows[message];
             let same_request = row.origin() == last.origin() && place_of(row).0 == place_of(last).0;
-            if !same_request {
+            if !same_request && row.kind() == RowKind::Message {
                 scope.outcome(row, OutcomeKind::Merged);
             }
         }
@@ -286,7 +311,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         index: u32,
         id: &str,
     ) {
-        let Some(last) = self.rows.last() else { return };
+        let mut messages = self.rows.iter().rev();
+        let Some(last) = messages.find(|row| row.kind() == RowKind::Message) else { return };
         let connection = self.slots[usize::from(last.origin())].place.connection_number;
         let current = model.table.slot(index).route;
         if let Some(number) = model.routes.moved(current, connection, last.attributes()) {
@@ -344,6 +370,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         reason: &str,
         attempts: u32,
     ) -> u64 {
+        if row.kind() == RowKind::Replay {
+            scope.dead_letter_stays(row, reason);
+            return 0;
+        }
         if kind == DeadLetterKind::Quarantined {
             // It did not fail, and its model is not a failing one (law P5).
             self.counts.quarantined += 1;

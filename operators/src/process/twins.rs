@@ -4,7 +4,7 @@ use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use twinflow_connectors::{
     frame::FrameView,
-    link::Slot,
+    link::{OutcomeKind, Slot},
     message::Timestamp,
     row::{Row, RowKind},
 };
@@ -104,7 +104,10 @@ impl Twins {
             model.run(&views, &slots, &mut scope);
         }
         for row in others {
-            set_aside(&mut scope, row);
+            match row.kind() {
+                RowKind::Drop => drop_dead_letter(&mut scope, row),
+                _ => set_aside(&mut scope, row),
+            }
         }
         result.halted = scope.halted;
         self.slots = slots;
@@ -136,6 +139,14 @@ impl Twins {
     pub(crate) fn page(&self, model: u16, start: u32, looked_at: usize, limit: usize) -> TwinPage {
         let at = self.by_number.get(&model);
         at.map(|at| self.models[*at].1.page(start, looked_at, limit)).unwrap_or_default()
+    }
+}
+
+fn drop_dead_letter(scope: &mut EpochScope<'_>, row: Row<'_>) {
+    if scope.take_dead_letter(row) {
+        scope.dead_letter_gone(row);
+    } else {
+        scope.outcome(row, OutcomeKind::DeadLetterGone(false));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters: what could not be processed, and why.
+//! Dead letters: what could not be processed, and why; once more, or away with it.
 
 use axum::{
     Json,
@@ -58,7 +58,7 @@ pub(super) async fn show(State(api): State<Api>, number: Number) -> Result<Json<
     let number = path(number)?;
     let engine = api.engine()?;
     let Some(letter) = engine.dead_letters().get(number) else {
-        return Err(Problem::new(404, "unknown-dead-letter", format!("no dead letter {number}")));
+        return Err(unknown(number));
     };
     let reader = engine.clone();
     let read = tokio::task::spawn_blocking(move || reader.dead_letter_payload(number)).await;
@@ -82,8 +82,35 @@ fn text_or_base64(payload: &[u8]) -> Value {
     }
 }
 
-pub(super) async fn later() -> Problem {
-    let detail = "this version keeps and shows dead letters; replaying and dropping them comes \
-                  later";
-    Problem::new(501, "later", detail)
+/// What became of a dead letter that is gone.
+#[derive(Serialize)]
+pub(super) struct Gone {
+    number: u64,
+    /// `replayed` or `dropped`.
+    outcome: &'static str,
+    /// The epoch that did it.
+    epoch: u64,
+}
+
+pub(super) async fn replay(State(api): State<Api>, number: Number) -> Result<Json<Gone>, Problem> {
+    let number = path(number)?;
+    let replayed = api.engine()?.replay(number).await;
+    let epoch = replayed.map_err(|error| Problem::from(error).with("dead_letter", number))?;
+    gone(number, "replayed", epoch)
+}
+
+pub(super) async fn remove(State(api): State<Api>, number: Number) -> Result<Json<Gone>, Problem> {
+    let number = path(number)?;
+    let epoch = api.engine()?.drop_dead_letter(number).await?;
+    gone(number, "dropped", epoch)
+}
+
+fn gone(number: u64, outcome: &'static str, epoch: Option<u64>) -> Result<Json<Gone>, Problem> {
+    let epoch = epoch.ok_or_else(|| unknown(number))?;
+    tracing::info!(dead_letter = number, outcome, epoch, "asked by the API");
+    Ok(Json(Gone { number, outcome, epoch }))
+}
+
+fn unknown(number: u64) -> Problem {
+    Problem::new(404, "unknown-dead-letter", format!("no dead letter {number}"))
 }

@@ -16,6 +16,8 @@ DELETE /v1/twins/{model}/{id}           remove a twin
 GET    /v1/connections                  connections and what they wait for
 POST   /v1/connections/{name}/pause     and /resume
 GET    /v1/dead-letters                 what could not be processed
+POST   /v1/dead-letters/{number}/replay once more
+DELETE /v1/dead-letters/{number}        forget it
 GET    /v1/quarantine                   twins that are set aside, and why
 GET    /livez  /readyz  /metrics  /version
 ";

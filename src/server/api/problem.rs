@@ -92,6 +92,7 @@ impl From<RequestError> for Problem {
             RequestError::Stopping => Self::new(503, "draining", detail).retry_after(5),
             RequestError::TimedOut => Self::new(504, "not-committed", detail),
             RequestError::Failed(_) => Self::new(500, "twin-failed", detail),
+            RequestError::NotReplayable(_) => Self::new(409, "not-replayable", detail),
         }
     }
 }

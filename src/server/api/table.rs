@@ -50,8 +50,8 @@ const TABLE: &[Line] = &[
     line("POST", "/v1/connections/{name}/resume", Operate, Server, || post(connections::resume)),
     line("GET", "/v1/dead-letters", Read, Server, || get(dead_letters::list)),
     line("GET", "/v1/dead-letters/{id}", Read, Server, || get(dead_letters::show)),
-    line("DELETE", "/v1/dead-letters/{id}", Operate, Server, || delete(dead_letters::later)),
-    line("POST", "/v1/dead-letters/{id}/replay", Operate, Server, || post(dead_letters::later)),
+    line("DELETE", "/v1/dead-letters/{id}", Operate, Server, || delete(dead_letters::remove)),
+    line("POST", "/v1/dead-letters/{id}/replay", Operate, Server, || post(dead_letters::replay)),
     line("GET", "/v1/quarantine", Read, Server, || get(quarantine::list)),
     line("POST", "/v1/quarantine/{model}/{id}/release", Operate, Twin, || {
         post(quarantine::release)

@@ -206,7 +206,10 @@ fn bad_requests_are_refused_with_a_problem() {
     assert_problem(&site.get("/v1/connections/none"), 404, "unknown-connection");
     assert_problem(&site.get("/v1/dead-letters/7"), 404, "unknown-dead-letter");
     assert_problem(&site.get("/v1/dead-letters/x"), 400, "path");
-    assert_problem(&site.send("POST", "/v1/dead-letters/1/replay"), 501, "later");
+    for (method, path) in [("POST", "/v1/dead-letters/7/replay"), ("DELETE", "/v1/dead-letters/7")]
+    {
+        assert_problem(&site.send(method, path), 404, "unknown-dead-letter");
+    }
 }
 
 #[test]
@@ -222,6 +225,28 @@ fn a_dead_letter_is_listed_and_shown_with_its_payload() {
     let shown = site.get(&format!("/v1/dead-letters/{}", letter["number"])).json;
     assert!(shown["reason"].as_str().unwrap().contains("a bad one"), "{shown}");
     assert_eq!(shown["payload"], r#"{"bad":true}"#);
+}
+
+#[test]
+fn law_d5_a_dead_letter_that_fails_again_stays_and_a_dropped_one_is_gone() {
+    let site = Site::new();
+    site.post("/v1/twins/counters/a/messages", r#"{"bad":true}"#);
+    let number = site.get("/v1/dead-letters").json["dead_letters"][0]["number"].clone();
+    let path = format!("/v1/dead-letters/{number}");
+    let again = site.send("POST", &format!("{path}/replay"));
+    assert_problem(&again, 500, "twin-failed");
+    assert_eq!(again.json["dead_letter"], number);
+    let detail = again.json["detail"].as_str().unwrap();
+    assert!(detail.contains("a bad one"), "{detail}");
+    let listed = site.get("/v1/dead-letters").json;
+    assert_eq!(listed["dead_letters"].as_array().unwrap().len(), 1, "{listed}");
+
+    let dropped = site.send("DELETE", &path);
+    assert_eq!(dropped.status, 200, "{}", dropped.text);
+    assert_eq!(dropped.json["outcome"], "dropped");
+    assert_problem(&site.get(&path), 404, "unknown-dead-letter");
+    assert_problem(&site.send("DELETE", &path), 404, "unknown-dead-letter");
+    assert_problem(&site.send("POST", &format!("{path}/replay")), 404, "unknown-dead-letter");
 }
 
 #[test]

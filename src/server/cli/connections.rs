@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     ServerArgs,
-    output::{OutputArgs, table, text},
+    output::{OutputArgs, members, table, text},
 };
 use crate::{error::Result, server::client::segment};
 
@@ -79,11 +79,4 @@ fn list(answer: &Value) -> String {
     });
     let head = ["NAME", "TYPE", "STATE", "RECEIVED", "LAG", "UNACKED", "OLDEST", "WHY"];
     table(&head, &rows.collect::<Vec<_>>())
-}
-
-/// An object, one member a line.
-fn members(object: &Value) -> String {
-    let members = object.as_object().into_iter().flatten();
-    let rows: Vec<_> = members.map(|(key, _)| vec![key.clone(), text(object, key)]).collect();
-    table(&["KEY", "VALUE"], &rows)
 }

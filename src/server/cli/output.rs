@@ -70,6 +70,13 @@ pub(super) fn text(json: &Value, key: &str) -> String {
     }
 }
 
+/// An object, one member a line.
+pub(super) fn members(object: &Value) -> String {
+    let members = object.as_object().into_iter().flatten();
+    let rows: Vec<_> = members.map(|(key, _)| vec![key.clone(), text(object, key)]).collect();
+    table(&["KEY", "VALUE"], &rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

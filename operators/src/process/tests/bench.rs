@@ -153,17 +153,24 @@ pub(super) struct In<'a> {
     pub(super) twin: &'a str,
     pub(super) word: &'a str,
     pub(super) id: Option<&'a str>,
+    pub(super) dead_letter: Option<u64>,
     pub(super) at: u64,
 }
 
 /// A message for twin `t` by the connection that does not wait.
 pub(super) fn told(word: &str) -> In<'_> {
-    In { kind: RowKind::Message, origin: PLANT, twin: "t", word, id: None, at: 0 }
+    let kind = RowKind::Message;
+    In { kind, origin: PLANT, twin: "t", word, id: None, dead_letter: None, at: 0 }
 }
 
 /// A request about twin `t`.
 pub(super) fn asked(kind: RowKind) -> In<'static> {
     In { kind, origin: WEB, ..told("") }
+}
+
+/// A dead letter once more, with a word of its own; it comes by the link that waits.
+pub(super) fn replayed(number: u64, word: &str) -> In<'_> {
+    In { kind: RowKind::Replay, origin: WEB, dead_letter: Some(number), ..told(word) }
 }
 
 /// What an epoch came to.
@@ -240,6 +247,8 @@ impl Bench {
         let slots: Vec<_> = slots.collect();
         let store = Arc::new(NoStore::default());
         let shared = shared_of(&edge, &slots, &models, &store, &recovered);
+        let known = &shared.setup.dead_letters;
+        recovered.dead_letters().for_each(|letter| known.add(letter.clone()));
         let workers = models.workers(|_| Some(MODEL), true);
         let here = Rc::clone(&shared);
         let setup = TwinsSetup { models: workers, slots, shared: here, encode: true };
@@ -258,11 +267,14 @@ impl Bench {
             if let Some(id) = row.id {
                 attributes.message_id(id.as_bytes());
             }
+            if let Some(number) = row.dead_letter {
+                attributes.dead_letter(number, "plant");
+            }
             let head = RowHead {
                 received_at: Timestamp(0).plus_secs(row.at),
                 position: self.receipt << 16,
                 origin: row.origin,
-                model: MODEL,
+                model: if row.kind == RowKind::Drop { u16::MAX } else { MODEL },
                 kind: row.kind,
                 format: Format::Json,
             };
