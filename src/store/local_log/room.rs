@@ -19,7 +19,7 @@ pub(super) struct Room {
     segment_bytes: u64,
     /// Bytes of files that the log has and does not use.
     spare_bytes: AtomicU64,
-    /// Bytes that the sweep that is under way will still write.
+    /// Bytes that the sweep that is under way, or the next one, has to write at the most.
     sweep_bytes: AtomicU64,
     full: AtomicBool,
 }

@@ -80,13 +80,15 @@ impl Sweeps {
 
     /// Whether a sweep would give room back, if there is too little.
     pub(super) fn is_worth_it(&self) -> bool {
-        let least = (self.live_bytes / 4).max(2 * self.segment_bytes);
+        let least = (self.live_bytes / 4).max(self.segment_bytes);
         self.active.is_none() && self.changed_bytes > least
     }
 
-    /// Bytes that the sweep that is under way has probably left to write.
+    /// Bytes that the sweep that is under way, or the next one, has to write at the most: what was
+    /// alive, and all that has changed since.
     pub(super) fn left_bytes(&self) -> u64 {
-        self.active.as_ref().map_or(0, |it| self.live_bytes.saturating_sub(it.swept_bytes))
+        let swept = self.active.as_ref().map_or(0, |active| active.swept_bytes);
+        (self.live_bytes + self.changed_bytes).saturating_sub(swept)
     }
 
     /// Segments that the log comes to before the next sweep is complete: what may change before
