@@ -27,21 +27,24 @@ use crate::{
 /// A look at the child although no signal came, should one be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Runs `command` as a child until nothing is left to do; gives the exit code of this process.
+/// Runs `first` as a child, and `again` when that died, until nothing is left to do; gives the exit
+/// code of this process.
 ///
 /// Call it on the main thread: the child ends with the thread that started it (law F3).
 ///
 /// # Errors
 ///
 /// The first child could not be started, or the operating system refuses to tell of signals.
-pub(crate) fn supervise(command: Command, listeners: Vec<Listener>) -> Result<i32> {
+pub(crate) fn supervise(first: Command, again: Command, listeners: Vec<Listener>) -> Result<i32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| cannot("start its supervisor", error))?;
-    runtime.block_on(async { Parent::new(command, listeners)?.run().await })
+    runtime.block_on(async { Parent::new(first, again, listeners)?.run().await })
 }
 
 struct Parent {
     command: Command,
+    /// What is started once the first child was.
+    again: Option<Command>,
     listeners: Vec<Listener>,
     /// Signals that ask to stop, and the one that says that a child ended.
     stops: [unix::Signal; 2],
@@ -85,11 +88,11 @@ impl Running {
 }
 
 impl Parent {
-    fn new(command: Command, listeners: Vec<Listener>) -> Result<Self> {
+    fn new(command: Command, again: Command, listeners: Vec<Listener>) -> Result<Self> {
         let listen = |kind| unix::signal(kind).map_err(|error| cannot("listen for signals", error));
         let stops = [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?];
         let ends = listen(SignalKind::child())?;
-        Ok(Self { command, listeners, stops, ends, began: Instant::now() })
+        Ok(Self { command, again: Some(again), listeners, stops, ends, began: Instant::now() })
     }
 
     async fn run(mut self) -> Result<i32> {
@@ -135,6 +138,9 @@ impl Parent {
         let process = self.command.spawn().map_err(|error| cannot("start", error))?;
         // Else the command would keep the child's end of the socket.
         self.command.stdin(Stdio::null());
+        if let Some(again) = self.again.take() {
+            self.command = again;
+        }
         let note = Note {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             parent: std::process::id(),

@@ -1,6 +1,7 @@
 //! `twinflow run`: the supervisor, or the engine in this process.
 
 use std::{
+    ffi::OsString,
     io,
     process::{Command, ExitCode},
 };
@@ -61,8 +62,41 @@ fn supervise(config: &Config, insecure: bool) -> Result<ExitCode> {
         Error::new(ErrorKind::Unavailable, what).because(error)
     };
     let listeners = server::listeners::bind(config, insecure)?;
-    let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-    command.args(std::env::args_os().skip(1)).arg("--supervised");
-    let code = supervisor::supervise(command, listeners)?;
+    let program = std::env::current_exe().map_err(cannot)?;
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = |arguments: Vec<OsString>| {
+        let mut command = Command::new(&program);
+        command.args(arguments).arg("--supervised");
+        command
+    };
+    let (first, again) = (command(arguments.clone()), command(without_loss(arguments)));
+    let code = supervisor::supervise(first, again, listeners)?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// A person gave up what is behind an epoch once. What was acknowledged since is not given up by a
+/// restart that finds new damage.
+fn without_loss(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut value_follows = false;
+    let mut kept = arguments;
+    kept.retain(|argument| {
+        let text = argument.to_string_lossy();
+        let is_value = std::mem::replace(&mut value_follows, text == "--recover-from");
+        !is_value && !value_follows && !text.starts_with("--recover-from=")
+    });
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn law_d7_what_is_given_up_is_given_up_by_the_first_child_only() {
+        for with in [&["--recover-from", "17"][..], &["--recover-from=17"]] {
+            let arguments = [&["run", "-c", "plant.toml"][..], with, &["--keep-unknown"]].concat();
+            let again = without_loss(arguments.into_iter().map(OsString::from).collect());
+            assert_eq!(again, ["run", "-c", "plant.toml", "--keep-unknown"]);
+        }
+    }
 }
