@@ -16,7 +16,7 @@ pub struct LogOptions {
     /// A segment that has reached this length is followed by the next. 1 MiB to 256 MiB.
     pub segment_bytes: u64,
     /// Least time from the beginning of one group to that of the next; what waits shares its
-    /// sync, and half a segment does not wait. Zero: an epoch waits only for the disk.
+    /// sync, and 4 MiB do not wait. Zero: an epoch waits only for the disk.
     pub sync_every: Duration,
     /// A log that had no frame for this long is sealed.
     pub seal_after: Duration,

@@ -12,6 +12,10 @@ use super::options::{Clock, LogOptions};
 
 use twinflow_operators::store::EpochPart;
 
+/// So many bytes do not wait for company: with 32 MiB, no longer in the processor's cache when they
+/// are written, the whole engine was 5 to 14 % slower at full load.
+const GROUP_BYTES: u64 = 4 << 20;
+
 /// The parts of one epoch, by worker.
 pub(super) type Parts = BTreeMap<usize, EpochPart>;
 
@@ -60,9 +64,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// That of a log with these options; half a segment does not wait.
+    /// That of a log with these options.
     pub(super) fn of(options: &LogOptions) -> Self {
-        Self::new(options.sync_every, options.segment_bytes / 2, Clock::clone(&options.clock))
+        Self::new(options.sync_every, GROUP_BYTES, Clock::clone(&options.clock))
     }
 
     fn new(every: Duration, bytes_max: u64, clock: Clock) -> Self {
