@@ -1,5 +1,6 @@
 //! The command line: one file per verb under `cli/`.
 
+mod ask;
 mod completion;
 mod connections;
 mod connectors;
@@ -18,7 +19,9 @@ use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind as ClapKind};
 
-use super::{client::Client, log::LogFormat};
+pub(super) use self::ask::TlsArgs;
+use self::ask::{AskArgs, ServerArgs, TwinArgs};
+use super::log::LogFormat;
 use crate::{
     config::{Config, DEFAULT_FILE, Environment, Flags, Registries},
     demo::{self, DemoEngineOptions, DemoOptions},
@@ -101,63 +104,6 @@ impl FileArgs {
         let flags = Flags { state_dir: self.state_dir.clone(), workers: self.workers.clone() };
         Config::load(&self.config, &flags, &Environment::of_process(), kinds)
             .map_err(|errors| Error::misconfigured(errors.to_string()))
-    }
-}
-
-/// Which server.
-#[derive(Debug, Args)]
-pub(super) struct ServerArgs {
-    /// Address of the running server
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "TWINFLOW_SERVER",
-        default_value = "http://127.0.0.1:7700"
-    )]
-    server: String,
-    /// Key to show; better given by the environment, where others do not see it
-    #[arg(long, value_name = "KEY", env = "TWINFLOW_KEY", hide_env_values = true)]
-    key: Option<Secret>,
-    #[command(flatten)]
-    tls: TlsArgs,
-}
-
-/// Files for a server with TLS.
-#[derive(Debug, Args)]
-pub(super) struct TlsArgs {
-    /// Authorities of the server's certificate; default: those of the system
-    #[arg(long, value_name = "FILE", env = "TWINFLOW_CA_FILE")]
-    pub(super) ca_file: Option<String>,
-    /// Certificate to show, for a server that asks for one
-    #[arg(long, value_name = "FILE", env = "TWINFLOW_CERT_FILE", requires = "key_file")]
-    pub(super) cert_file: Option<String>,
-    /// Private key of that certificate
-    #[arg(long, value_name = "FILE", env = "TWINFLOW_KEY_FILE", requires = "cert_file")]
-    pub(super) key_file: Option<String>,
-}
-
-/// A text that is never printed.
-#[derive(Clone)]
-pub(super) struct Secret(pub(super) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl std::str::FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl ServerArgs {
-    fn client(&self) -> Result<Client> {
-        Client::new(&self.server, &self.tls)?
-            .with_key(self.key.as_ref().map(|Secret(key)| key.as_str()))
     }
 }
 

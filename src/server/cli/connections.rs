@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    ServerArgs,
-    output::{OutputArgs, members, table, text},
+    AskArgs,
+    output::{members, table, text},
 };
 use crate::{error::Result, server::client::segment};
 
@@ -14,7 +14,7 @@ use crate::{error::Result, server::client::segment};
 #[derive(Debug, Subcommand)]
 pub(super) enum Connections {
     /// All connections, with the oldest that is not acknowledged and why
-    List(All),
+    List(AskArgs),
     /// Everything about one connection
     Show(Named),
     /// Take no messages from a connection; its position is kept
@@ -23,33 +23,19 @@ pub(super) enum Connections {
     Resume(Named),
 }
 
-/// `twinflow connections list`
-#[derive(Debug, Args)]
-pub(super) struct All {
-    #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
 /// The verbs on one connection.
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// Name of the connection
     name: String,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 impl Connections {
     pub(super) fn run(self) -> Result<()> {
         match self {
-            Self::List(all) => {
-                let answer = all.server.client()?.ask(Method::GET, "/v1/connections", None)?;
-                all.output.show(&answer, list)
-            }
+            Self::List(ask) => ask.show(Method::GET, "/v1/connections", list),
             Self::Show(named) => named.ask(Method::GET, ""),
             Self::Pause(named) => named.ask(Method::POST, "/pause"),
             Self::Resume(named) => named.ask(Method::POST, "/resume"),
@@ -60,8 +46,7 @@ impl Connections {
 impl Named {
     fn ask(&self, method: Method, what: &str) -> Result<()> {
         let path = format!("/v1/connections/{}{what}", segment(&self.name));
-        let answer = self.server.client()?.ask(method, &path, None)?;
-        self.output.show(&answer, members)
+        self.ask.show(method, &path, members)
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{OutputArgs, table, text};
+use super::output::{OutputArgs, columns, text};
 use crate::{
     config::{ConnectorKind, Registries, properties},
     error::{Error, ErrorKind, Result},
@@ -62,9 +62,7 @@ fn about(kind: &ConnectorKind) -> Value {
 }
 
 fn list(all: &Value) -> String {
-    let rows = all.as_array().into_iter().flatten();
-    let rows = rows.map(|one| ["type", "guarantee", "about"].map(|key| text(one, key)).into());
-    table(&["TYPE", "GUARANTEE", "ABOUT"], &rows.collect::<Vec<_>>())
+    columns(&["TYPE", "GUARANTEE", "ABOUT"], &["type", "guarantee", "about"], all)
 }
 
 fn explained(json: &Value) -> String {

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    ServerArgs,
-    output::{OutputArgs, members, table, text},
+    AskArgs,
+    output::{columns, members, text},
 };
 use crate::{error::Result, server::client::Client};
 
@@ -36,9 +36,7 @@ pub(super) struct List {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     after: u64,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 /// `twinflow dead-letters show`
@@ -47,9 +45,7 @@ pub(super) struct One {
     /// Its number
     number: u64,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 /// `twinflow dead-letters replay|drop`
@@ -59,9 +55,7 @@ pub(super) struct Several {
     #[arg(required = true, value_name = "NUMBER")]
     numbers: Vec<u64>,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 impl DeadLetters {
@@ -69,9 +63,7 @@ impl DeadLetters {
         match self {
             Self::List(list) => list.run(),
             Self::Show(one) => {
-                let path = format!("/v1/dead-letters/{}", one.number);
-                let letter = one.server.client()?.ask(Method::GET, &path, None)?;
-                one.output.show(&letter, members)
+                one.ask.show(Method::GET, &format!("/v1/dead-letters/{}", one.number), members)
             }
             Self::Replay(several) => several.each(&Method::POST, "/replay"),
             Self::Drop(several) => several.each(&Method::DELETE, ""),
@@ -81,7 +73,7 @@ impl DeadLetters {
 
 impl List {
     fn run(self) -> Result<()> {
-        let client = self.server.client()?;
+        let client = self.ask.server.client()?;
         let (mut letters, mut after) = (Vec::new(), Some(self.after));
         while let Some(number) = after.take()
             && letters.len() < self.limit as usize
@@ -93,13 +85,9 @@ impl List {
             }
             after = page.get("next").and_then(Value::as_u64);
         }
-        self.output.show(&Value::Array(letters), |letters| {
-            let rows = letters.as_array().into_iter().flatten().map(|letter| {
-                let keys = ["number", "kind", "model", "twin", "connection", "reason"];
-                keys.map(|key| text(letter, key)).to_vec()
-            });
+        self.ask.output.show(&Value::Array(letters), |letters| {
             let head = ["NUMBER", "KIND", "MODEL", "TWIN", "CONNECTION", "REASON"];
-            table(&head, &rows.collect::<Vec<_>>())
+            columns(&head, &["number", "kind", "model", "twin", "connection", "reason"], letters)
         })
     }
 }
@@ -110,11 +98,11 @@ fn page(client: &Client, limit: u32, after: u64) -> Result<Value> {
 
 impl Several {
     fn each(&self, method: &Method, what: &str) -> Result<()> {
-        let client = self.server.client()?;
+        let client = self.ask.server.client()?;
         for number in &self.numbers {
             let path = format!("/v1/dead-letters/{number}{what}");
             let answer = client.ask(method.clone(), &path, None)?;
-            self.output.show(&answer, |answer| {
+            self.ask.output.show(&answer, |answer| {
                 let (outcome, epoch) = (text(answer, "outcome"), text(answer, "epoch"));
                 format!("dead letter {number}: {outcome} in epoch {epoch}\n")
             })?;

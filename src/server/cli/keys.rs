@@ -8,7 +8,7 @@ use twinflow_connectors::{message::model_name_error, rest::access};
 
 use super::{
     FileArgs, complain,
-    output::{OutputArgs, print, table, text},
+    output::{OutputArgs, columns, print},
 };
 use crate::{
     config::{Config, Registries},
@@ -118,9 +118,7 @@ impl List {
             .collect();
         self.output.show(&Value::Array(entries), |entries| {
             let keys = ["prefix", "role", "models", "twins"];
-            let row = |entry: &Value| keys.map(|key| text(entry, key)).to_vec();
-            let rows: Vec<_> = entries.as_array().into_iter().flatten().map(row).collect();
-            table(&keys.map(str::to_uppercase).each_ref().map(String::as_str), &rows)
+            columns(&["PREFIX", "ROLE", "MODELS", "TWINS"], &keys, entries)
         })
     }
 }

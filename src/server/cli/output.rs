@@ -61,6 +61,13 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// One row for each object of a list, with these members.
+pub(super) fn columns(head: &[&str], keys: &[&str], objects: &Value) -> String {
+    let objects = objects.as_array().into_iter().flatten();
+    let row = |object: &Value| keys.iter().map(|key| text(object, key)).collect();
+    table(head, &objects.map(row).collect::<Vec<_>>())
+}
+
 /// A member of an object as text.
 pub(super) fn text(json: &Value, key: &str) -> String {
     match json.get(key) {

@@ -4,19 +4,14 @@ use axum::http::Method;
 use clap::Args;
 use serde_json::Value;
 
-use super::{ServerArgs, output::print};
-use crate::{
-    error::{Error, ErrorKind, Result},
-    server::client::segment,
-};
+use super::{ServerArgs, TwinArgs, output::print};
+use crate::error::{Error, ErrorKind, Result};
 
 /// `twinflow send`
 #[derive(Debug, Args)]
 pub(super) struct Send {
-    /// Name of the model
-    model: String,
-    /// The twin's id
-    id: String,
+    #[command(flatten)]
+    twin: TwinArgs,
     /// The message: one JSON object, or an array of several
     json: String,
     #[command(flatten)]
@@ -29,7 +24,7 @@ impl Send {
             let what = "the message is not JSON; quote it for your shell: '{\"a\":1}'";
             return Err(Error::new(ErrorKind::Usage, what).because(error));
         }
-        let path = format!("/v1/twins/{}/{}/messages", segment(&self.model), segment(&self.id));
+        let path = format!("/v1/twins/{}/messages", self.twin.path());
         let answer = self.server.client()?.ask(Method::POST, &path, Some(self.json))?;
         print(&format!("{answer}\n"))
     }

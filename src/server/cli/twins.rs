@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    ServerArgs,
-    output::{OutputArgs, print, table, text},
+    AskArgs, TwinArgs,
+    output::{columns, print, text},
 };
 use crate::{
     error::Result,
@@ -38,22 +38,16 @@ pub(super) struct List {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
-    server: ServerArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 /// `twinflow twins get|watch`
 #[derive(Debug, Args)]
 pub(super) struct One {
-    /// Name of the model
-    model: String,
-    /// The twin's id
-    id: String,
     #[command(flatten)]
-    server: ServerArgs,
+    twin: TwinArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    ask: AskArgs,
 }
 
 impl Twins {
@@ -61,7 +55,7 @@ impl Twins {
         match self {
             Self::List(list) => list.run(),
             Self::Get(one) => {
-                let twin = one.read(&one.server.client()?)?;
+                let twin = one.read(&one.ask.server.client()?)?;
                 one.show(&twin)
             }
             Self::Watch(one) => one.watch(),
@@ -71,7 +65,7 @@ impl Twins {
 
 impl List {
     fn run(self) -> Result<()> {
-        let client = self.server.client()?;
+        let client = self.ask.server.client()?;
         let (mut twins, mut after) = (Vec::new(), String::new());
         while twins.len() < self.limit as usize {
             let page = (self.limit as usize - twins.len()).min(1000);
@@ -85,21 +79,17 @@ impl List {
                 None => break,
             }
         }
-        self.output.show(&Value::Array(twins), |twins| {
-            let twins = twins.as_array().into_iter().flatten();
-            table(&["ID"], &twins.map(|twin| vec![text(twin, "id")]).collect::<Vec<_>>())
-        })
+        self.ask.output.show(&Value::Array(twins), |twins| columns(&["ID"], &["id"], twins))
     }
 }
 
 impl One {
     fn read(&self, client: &Client) -> Result<Value> {
-        let path = format!("/v1/twins/{}/{}", segment(&self.model), segment(&self.id));
-        client.ask(Method::GET, &path, None)
+        client.ask(Method::GET, &format!("/v1/twins/{}", self.twin.path()), None)
     }
 
     fn show(&self, twin: &Value) -> Result<()> {
-        self.output.show(twin, |twin| {
+        self.ask.output.show(twin, |twin| {
             let state = twin.get("state").unwrap_or(&Value::Null);
             let state = serde_json::to_string_pretty(state).unwrap_or_default();
             format!("epoch {}\n{state}\n", text(twin, "epoch"))
@@ -107,7 +97,7 @@ impl One {
     }
 
     fn watch(&self) -> Result<()> {
-        let client = self.server.client()?;
+        let client = self.ask.server.client()?;
         let mut seen = Value::Null;
         loop {
             let twin = self.read(&client)?;
