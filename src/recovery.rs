@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use twinflow_connectors::{
     link::{ModelNames, Slot},
-    route::{bucket, twin_hash},
+    route::feedback_slot,
 };
 use twinflow_operators::{
     models::Models,
@@ -90,8 +90,6 @@ pub(crate) fn restore_slots(recovered: &Recovered, connection: u16, slots: &[Arc
         }
     }
     for entry in recovered.outbox(connection) {
-        // Feedback of a twin always leaves by the same slot of its connection (law S1).
-        let number = usize::from(bucket(twin_hash(entry.twin.as_bytes()))) % slots.len();
-        slots[number].restore_feedback(entry.clone());
+        slots[feedback_slot(&entry.twin, slots.len())].restore_feedback(entry.clone());
     }
 }

@@ -34,6 +34,12 @@ pub fn owner(bucket: u16, workers: usize) -> usize {
     bucket as usize * workers / BUCKETS as usize
 }
 
+/// Number of the slot, among those of its connection, by which feedback of a twin always leaves
+/// (law S1).
+pub fn feedback_slot(twin: &str, slots: usize) -> usize {
+    usize::from(bucket(twin_hash(twin.as_bytes()))) % slots
+}
+
 /// Worker of a connection slot (law S1): `(xxh3(connection name) + number) mod workers`.
 pub fn slot_worker(connection: &str, number: usize, workers: usize) -> usize {
     let start = xxh3_64(connection.as_bytes()) % workers as u64;

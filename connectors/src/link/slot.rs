@@ -17,6 +17,7 @@ use crate::{
         Format, Timestamp,
         limits::{DELIVERY_BYTES_MAX, DELIVERY_ROWS_MAX, QUEUE_BYTES_MAX, QUEUE_ROWS_MAX},
     },
+    route::feedback_slot,
 };
 
 /// Where a slot is in its generation (law S1).
@@ -40,6 +41,13 @@ pub struct SlotPlace {
     pub answers: bool,
     /// How long ids of messages are remembered; `None`: ids are ignored.
     pub dedupe_keep_secs: Option<u64>,
+}
+
+impl SlotPlace {
+    /// The `id` of the slot of this connection by which feedback of a twin leaves.
+    pub fn feedback_slot(&self, twin: &str) -> u16 {
+        self.id - self.number as u16 + feedback_slot(twin, self.slots) as u16
+    }
 }
 
 /// A position of a replayable source: partition and the next position to read.

@@ -4,16 +4,12 @@
 //! source: it moves no route, and what the twin sends goes where its last message came from. When
 //! it fails again its dead letter stays; otherwise that goes in the same frame.
 
-use twinflow_connectors::{
-    link::{OutboxEntry, OutcomeKind, SlotPlace},
-    route::{bucket, twin_hash},
-    row::Row,
-};
+use twinflow_connectors::{link::OutcomeKind, row::Row};
 
 use super::{
     call::{CallRecord, Calls},
     model_worker::TypedModel,
-    scope::EpochScope,
+    scope::{EpochScope, Sender},
     twin_run::TwinRun,
 };
 use crate::{message::MessageInfo, model::MessageProcessor};
@@ -62,31 +58,18 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     ) {
         self.counts.feedback += record.feedback.len() as u64;
         let route = model.routes.get(model.table.slot(index).route);
-        let first = route.and_then(|route| {
-            let is_first = |place: &SlotPlace| {
-                place.connection_number == route.connection && place.number == 0
-            };
-            self.slots.iter().map(|slot| &slot.place).find(|place| is_first(place))
+        let mut places = self.slots.iter().map(|slot| &slot.place);
+        let to = route.and_then(|route| {
+            let place = places.find(|place| place.connection_number == route.connection)?;
+            Some((place.feedback_slot(id), route.names.clone()))
         });
-        let (Some(route), Some(first)) = (route, first) else {
+        let Some((to, names)) = to else {
             for feedback in record.feedback.clone() {
                 scope.feedback_without_source(&model.name, id, calls.feedback.get(feedback));
             }
             return;
         };
-        let number = usize::from(bucket(twin_hash(id.as_bytes())));
-        let to = first.id + (number % first.slots) as u16;
-        for feedback in record.feedback.clone() {
-            let entry = OutboxEntry {
-                id: scope.feedback_id(feedback),
-                model: model.number,
-                twin: id.to_owned(),
-                cause: None,
-                names: route.names.clone(),
-                payload: calls.feedback.get(feedback).to_vec(),
-                created_at: scope.now,
-            };
-            scope.feedback(to, entry);
-        }
+        let sender = Sender { model: model.number, twin: id, cause: None, names };
+        scope.hand_out(to, &sender, record, calls);
     }
 }

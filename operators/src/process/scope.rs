@@ -8,6 +8,7 @@ use twinflow_connectors::{
     row::Row,
 };
 
+use super::call::{CallRecord, Calls};
 use crate::{
     dead_letter::{DeadLetter, DeadLetterKind, put_dead_letter},
     store::{EntryKind, EpochPart},
@@ -44,6 +45,15 @@ pub(crate) struct Rejection<'a> {
     pub(crate) twin: Option<&'a str>,
     pub(crate) reason: &'a str,
     pub(crate) attempts: u32,
+}
+
+/// Whose feedback it is, and what goes with it.
+pub(super) struct Sender<'a> {
+    /// Number of the model.
+    pub(super) model: u16,
+    pub(super) twin: &'a str,
+    pub(super) cause: Option<Receipt>,
+    pub(super) names: Vec<(String, String)>,
 }
 
 /// Receipt and index of a row whose source waits for acknowledgements.
@@ -129,13 +139,31 @@ impl EpochScope<'_> {
         }
     }
 
-    /// Stores feedback and hands it to a slot once it is durable (law D6).
-    pub(crate) fn feedback(&mut self, to: u16, entry: OutboxEntry) {
+    /// Stores the feedback of a call and hands it to a slot once it is durable (law D6).
+    pub(super) fn hand_out(
+        &mut self,
+        to: u16,
+        sender: &Sender<'_>,
+        record: &CallRecord,
+        calls: &Calls,
+    ) {
         let Some(slot) = self.slots.get(usize::from(to)) else { return };
-        if self.encode {
-            put_feedback(self.part, slot.place.connection_number, &entry);
+        let (generation, epoch) = (self.generation, self.epoch);
+        for index in record.feedback.clone() {
+            let entry = OutboxEntry {
+                id: FeedbackId { generation, epoch, index: index as u32 },
+                model: sender.model,
+                twin: sender.twin.to_owned(),
+                cause: sender.cause,
+                names: sender.names.clone(),
+                payload: calls.feedback.get(index).to_vec(),
+                created_at: self.now,
+            };
+            if self.encode {
+                put_feedback(self.part, slot.place.connection_number, &entry);
+            }
+            self.link_rows.push((to, LinkRow::Feedback(entry)));
         }
-        self.link_rows.push((to, LinkRow::Feedback(entry)));
     }
 
     /// Feedback of a twin that has no data source: counted and kept (law P7).
@@ -153,11 +181,6 @@ impl EpochScope<'_> {
             self.part.put_ledger(EntryKind::Released, model, twin.as_bytes(), &[]);
         }
         self.shared.setup.quarantine.remove(model, twin);
-    }
-
-    /// The id of the `index`th feedback of a twin in this epoch (law D6).
-    pub(crate) fn feedback_id(&self, index: usize) -> FeedbackId {
-        FeedbackId { generation: self.generation, epoch: self.epoch, index: index as u32 }
     }
 }
 

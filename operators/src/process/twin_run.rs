@@ -6,7 +6,7 @@ use twinflow_connectors::{
     answer::StoredAnswer,
     error::chain,
     frame::FrameView,
-    link::{CAUSE, OutboxEntry, OutcomeKind, Slot},
+    link::{CAUSE, OutcomeKind, Slot},
     route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
@@ -18,7 +18,7 @@ use super::{
     pending::PendingIds,
     repeats::remember,
     requests::{is_full, too_many_twins},
-    scope::{EpochScope, Rejection, place_of},
+    scope::{EpochScope, Rejection, Sender, place_of},
     settings::OnFailure,
     statistics::EpochCounts,
     table::NO_ROW,
@@ -266,34 +266,17 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             return self.send_by_route(model, scope, (index, id), record, calls);
         };
         let place = &self.slots[usize::from(last.origin())].place;
-        let to = if place.answers {
-            last.origin()
-        } else {
-            // Feedback of a twin always leaves by the same slot of its connection (law S1).
-            let number = usize::from(bucket(twin_hash(id.as_bytes())));
-            last.origin() - place.number as u16 + (number % place.slots) as u16
-        };
+        let to = if place.answers { last.origin() } else { place.feedback_slot(id) };
         let cause = place.answers.then(|| place_of(last).0);
-        let position = last.attributes().partition();
-        let position = position.filter(|_| !record.feedback.is_empty()).and_then(|number| {
+        let position = last.attributes().partition().and_then(|number| {
             let (topic, partition) = self.slots[usize::from(last.origin())].partition(number)?;
             Some((CAUSE.to_owned(), format!("{topic}/{partition}/{}", last.position())))
         });
-        for index in record.feedback.clone() {
-            let names = last.attributes().names();
-            let names = names.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            let entry = OutboxEntry {
-                id: scope.feedback_id(index),
-                model: model.number,
-                twin: id.to_owned(),
-                cause,
-                names: names.chain(position.clone()).collect(),
-                payload: calls.feedback.get(index).to_vec(),
-                created_at: scope.now,
-            };
-            scope.feedback(to, entry);
-        }
+        let names = last.attributes().names();
+        let names = names.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let names = names.chain(position).collect();
         self.counts.feedback += record.feedback.len() as u64;
+        scope.hand_out(to, &Sender { model: model.number, twin: id, cause, names }, record, calls);
         for message in record.messages.clone() {
             let row = self.rows[message];
             let same_request = row.origin() == last.origin() && place_of(row).0 == place_of(last).0;

@@ -106,6 +106,8 @@ impl Twins {
         for row in others {
             match row.kind() {
                 RowKind::Drop => drop_dead_letter(&mut scope, row),
+                // It only lets these twins take part in the epoch.
+                RowKind::Sweep => {}
                 _ => set_aside(&mut scope, row),
             }
         }
@@ -152,9 +154,6 @@ fn drop_dead_letter(scope: &mut EpochScope<'_>, row: Row<'_>) {
 
 /// An undeliverable row becomes a dead letter in the frame of its position (law S7).
 fn set_aside(scope: &mut EpochScope<'_>, row: Row<'_>) {
-    if row.kind() == RowKind::Sweep {
-        return;
-    }
     let attributes = row.attributes();
     let name = |wanted: &str| attributes.names().find(|(key, _)| *key == wanted).map(|(_, v)| v);
     let rejection = Rejection {

@@ -32,7 +32,7 @@ use crate::{
         MessageProcessor, Outcome, ProcessingError, ProcessingResult, RawState, Rollback, TwinModel,
     },
     models::Models,
-    quarantine::Quarantine,
+    quarantine::{Quarantine, Quarantined, put_quarantined},
     recover::{MODELS, Recovered},
     store::{Claimed, Entry, EntryKind, EpochPart, EpochStore, StoreError, SweepOrder, entries},
     worker::{Limits, WorkerSetup, WorkerShared},
@@ -255,6 +255,20 @@ impl Bench {
         let twins = Twins::new(setup, &recovered);
         assert_eq!((recovered.failure(), recovered.damage()), (None, None));
         Self { twins, store, shared, models, epoch: 0, receipt: 0, written }
+    }
+
+    /// A worker that starts from what `written` says, and with twin `t` in quarantine.
+    pub(super) fn set_aside<P: MessageProcessor>(processor: P, mut written: EpochPart) -> Self {
+        let quarantined = Quarantined {
+            model: "log".into(),
+            twin: "t".into(),
+            reason: "signal 6".into(),
+            connection: "plant".into(),
+            position: None,
+            at: Timestamp(0),
+        };
+        put_quarantined(&mut written, MODEL, &quarantined);
+        Self::with(processor, ModelSettings::default(), written)
     }
 
     /// One epoch with these rows, each a delivery of its own.

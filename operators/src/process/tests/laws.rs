@@ -1,17 +1,12 @@
 use std::sync::atomic::Ordering;
 
-use twinflow_connectors::{
-    answer::StoredAnswer, link::OutcomeKind, message::Timestamp, row::RowKind,
-};
+use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
 
 use super::{
     super::ModelSettings,
     bench::{self, Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
 };
-use crate::{
-    quarantine::{Quarantined, put_quarantined},
-    store::{EntryKind, EpochPart},
-};
+use crate::store::{EntryKind, EpochPart};
 
 const QUIET: Note<false> = Note { greeting: None };
 const QUIET_ENCODED: Note<true> = Note { greeting: None };
@@ -79,17 +74,7 @@ fn law_d5_ids_survive_the_removal_of_their_twin() {
 fn set_aside() -> Bench {
     let mut bench = Bench::new(QUIET);
     bench.epoch(&[told("a")]);
-    let mut written = bench.written();
-    let quarantined = Quarantined {
-        model: "log".into(),
-        twin: "t".into(),
-        reason: "signal 6".into(),
-        connection: "plant".into(),
-        position: None,
-        at: Timestamp(0),
-    };
-    put_quarantined(&mut written, 0, &quarantined);
-    Bench::with(QUIET, ModelSettings::default(), written)
+    Bench::set_aside(QUIET, bench.written())
 }
 
 #[test]

@@ -1,17 +1,12 @@
 //! Dead letters that come once more, or go (law D5).
 
-use twinflow_connectors::{
-    answer::StoredAnswer, link::OutcomeKind, message::Timestamp, row::RowKind,
-};
+use twinflow_connectors::{answer::StoredAnswer, link::OutcomeKind, row::RowKind};
 
 use super::{
     super::{ModelSettings, OnFailure},
     bench::{Bench, In, Note, PLANT, WEB, asked, replayed, told},
 };
-use crate::{
-    quarantine::{Quarantined, put_quarantined},
-    store::EntryKind,
-};
+use crate::store::EntryKind;
 
 const QUIET: Note<false> = Note { greeting: None };
 const GONE: &OutcomeKind = &OutcomeKind::DeadLetterGone(true);
@@ -99,17 +94,7 @@ fn law_p7_what_a_replay_makes_a_twin_without_data_source_send_is_kept() {
 
 #[test]
 fn law_f4_what_a_quarantine_kept_is_replayed_after_the_release() {
-    let mut written = bench().written();
-    let quarantined = Quarantined {
-        model: "log".into(),
-        twin: "t".into(),
-        reason: "signal 6".into(),
-        connection: "plant".into(),
-        position: None,
-        at: Timestamp(0),
-    };
-    put_quarantined(&mut written, 0, &quarantined);
-    let mut bench = Bench::with(QUIET, ModelSettings::default(), written);
+    let mut bench = Bench::set_aside(QUIET, bench().written());
     let out = bench.epoch(&[replayed(1, "a")]);
     assert!(out.rejected()[0].starts_with("the twin is in quarantine"));
     let kinds = [EntryKind::DeadLetter, EntryKind::DeadLetterDropped];
