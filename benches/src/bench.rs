@@ -22,21 +22,21 @@ const FLOOR_SAMPLES: usize = 5_000;
 pub fn run(bench: &Bench) -> Result<Verdict> {
     clock::sharpen_naps();
     let summary = match bench {
-        Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options)?)?,
-        Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options)?)?,
-        Bench::W3(options) => latency(options, &systems(options)?)?,
-        Bench::Rest(options) => rest(options, &systems(options)?)?,
+        Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options))?,
+        Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options))?,
+        Bench::W3(options) => latency(options, &systems(options))?,
+        Bench::Rest(options) => rest(options, &systems(options))?,
     };
     Ok(summary.check)
 }
 
 /// The systems that take part, the limit first.
-fn systems(options: &Options) -> Result<Vec<Box<dyn System>>> {
+fn systems(options: &Options) -> Vec<Box<dyn System>> {
     let engine = Twinflow::new(options.durable).keyed(options.keyed);
     match options.system {
-        Systems::Limit => Ok(vec![Box::new(Limit)]),
-        Systems::Twinflow => Ok(vec![Box::new(engine)]),
-        Systems::Both => Ok(vec![Box::new(Limit), Box::new(engine)]),
+        Systems::Limit => vec![Box::new(Limit)],
+        Systems::Twinflow => vec![Box::new(engine)],
+        Systems::Both => vec![Box::new(Limit), Box::new(engine)],
     }
 }
 

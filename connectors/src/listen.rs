@@ -19,6 +19,11 @@ pub struct ListenTls {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Whether a socket that is bound to `bound` is the one that `wanted` asks for; port 0 takes any.
+pub fn fits(wanted: SocketAddr, bound: SocketAddr) -> bool {
+    wanted.ip() == bound.ip() && (wanted.port() == 0 || wanted.port() == bound.port())
+}
+
 /// Why nothing may listen on an address: other machines could reach it, and without both TLS and
 /// keys they could read along, or do everything. `None`: it may.
 pub fn exposed(address: SocketAddr, tls: bool, keys: bool) -> Option<String> {

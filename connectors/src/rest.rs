@@ -55,7 +55,7 @@ use crate::{
     connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
     error::{ConnectorError, ErrorKind},
     link::Link,
-    listen::exposed,
+    listen::{exposed, fits},
     message::Format,
 };
 
@@ -157,14 +157,12 @@ impl Rest {
     /// backlog.
     pub fn adopt(&self, listener: std::net::TcpListener) -> bool {
         let wanted = self.service.settings.address().ok().flatten();
-        let fits = wanted.zip(listener.local_addr().ok()).is_some_and(|(wanted, address)| {
-            let same_port = wanted.port() == 0 || wanted.port() == address.port();
-            wanted.ip() == address.ip() && same_port
-        });
-        if fits {
+        let both = wanted.zip(listener.local_addr().ok());
+        let is_it = both.is_some_and(|(wanted, bound)| fits(wanted, bound));
+        if is_it {
             self.sockets().adopted = Some(listener);
         }
-        fits
+        is_it
     }
 
     /// The socket that [`Rest::bind`] made, once more; `None` without one.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use twinflow_connectors::rest::Rest;
+use twinflow_connectors::{listen::fits, rest::Rest};
 
 use super::{
     audit::Audit,
@@ -54,9 +54,7 @@ pub(super) fn adopt(
     for (name, listener) in inherited {
         let Ok(address) = listener.local_addr() else { continue };
         if name == API {
-            let wanted = config.server.listen;
-            let same_port = wanted.port() == 0 || wanted.port() == address.port();
-            api = (wanted.ip() == address.ip() && same_port).then_some((listener, address));
+            api = fits(config.server.listen, address).then_some((listener, address));
         } else if let Some(rest) =
             config.connections.iter().find(|known| known.name == name).and_then(rest)
         {

@@ -150,7 +150,7 @@ impl Queue {
             let mut state = self.state();
             let of_worker = &mut state.through[worker];
             *of_worker = through.max(*of_worker);
-            let waits_on = state.is_paced && !self.left(&state, false).is_zero();
+            let waits_on = state.is_paced && !self.left(&state).is_zero();
             if state.writable().is_some() && !waits_on {
                 self.work.notify_one();
             }
@@ -187,7 +187,9 @@ impl Queue {
             }
             let seal_asked = state.seals_done < state.seals_wanted;
             // How long what may be written waits for company; nobody who stops waits for that.
-            let company = state.writable().map(|first| (first, self.left(&state, seal_asked)));
+            let company = state
+                .writable()
+                .map(|first| (first, if seal_asked { Duration::ZERO } else { self.left(&state) }));
             if let Some((first, Duration::ZERO)) = company {
                 return self.take(&mut state, first);
             }
@@ -212,15 +214,15 @@ impl Queue {
             }
             if wait == Some(limit) {
                 state.pace.begun_at = None;
-            } else if state.writable().is_none_or(|_| !self.left(&state, false).is_zero()) {
+            } else if state.writable().is_none_or(|_| !self.left(&state).is_zero()) {
                 return Work::Seal(self.durable());
             }
         }
     }
 
     /// How long the next group waits for company.
-    fn left(&self, state: &State, seal_asked: bool) -> Duration {
-        if seal_asked { Duration::ZERO } else { state.pace.left(self.bytes()) }
+    fn left(&self, state: &State) -> Duration {
+        state.pace.left(self.bytes())
     }
 
     /// Everything that all workers have closed.

@@ -79,18 +79,19 @@ pub(super) fn replay(
     recover_from: Option<u64>,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Found, StoreError> {
-    let Some(limit) = recover_from else { return Reader::all(disk, log_id, index, each) };
-    match Reader::all(disk, log_id, index, &mut |_| {}) {
-        Err(StoreError::Corrupt { at, what, .. }) => {
-            tracing::warn!(at, what, limit, "recovering from a damaged log");
-            Reader::until(limit, disk, log_id, index, each)
-        }
-        Err(other) => Err(other),
-        Ok(_) => {
-            tracing::warn!("the log is whole: nothing is given up, --recover-from is not needed");
-            Reader::all(disk, log_id, index, each)
+    if let Some(limit) = recover_from {
+        match Reader::new(disk, log_id, index, &mut |_| {})?.all() {
+            Err(StoreError::Corrupt { at, what, .. }) => {
+                tracing::warn!(at, what, limit, "recovering from a damaged log");
+                return Reader::new(disk, log_id, index, each)?.until(limit);
+            }
+            Err(other) => return Err(other),
+            Ok(_) => tracing::warn!(
+                "the log is whole: nothing is given up, --recover-from is not needed"
+            ),
         }
     }
+    Reader::new(disk, log_id, index, each)?.all()
 }
 
 impl Found {
@@ -118,6 +119,8 @@ struct Reader<'a> {
     log_id: u64,
     index: &'a Index,
     each: &'a mut dyn FnMut(Entry<'_>),
+    /// Numbers of all segments, in order.
+    numbers: Vec<u64>,
     found: Found,
     bytes: Vec<u8>,
     /// Whether a frame of a later epoch was met than those that are wanted.
@@ -130,58 +133,43 @@ impl<'a> Reader<'a> {
         log_id: u64,
         index: &'a Index,
         each: &'a mut dyn FnMut(Entry<'_>),
-    ) -> Result<(Self, Vec<u64>), StoreError> {
+    ) -> Result<Self, StoreError> {
         index.clear();
         let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
         let mut numbers: Vec<u64> =
             names.iter().filter_map(|name| segment_number(name, ".log")).collect();
         numbers.sort_unstable();
-        let reader = Self {
-            disk,
-            log_id,
-            index,
-            each,
-            found: Found::new(&names),
-            bytes: vec![],
-            beyond: false,
-        };
-        Ok((reader, numbers))
+        let found = Found::new(&names);
+        Ok(Self { disk, log_id, index, each, numbers, found, bytes: vec![], beyond: false })
     }
 
-    fn all(
-        disk: &'a dyn Disk,
-        log_id: u64,
-        index: &'a Index,
-        each: &'a mut dyn FnMut(Entry<'_>),
-    ) -> Result<Found, StoreError> {
-        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
-        let Some(&newest) = numbers.last() else { return Ok(reader.found) };
-        let first = reader.head(newest)?.first_segment;
+    fn all(mut self) -> Result<Found, StoreError> {
+        let Some(&newest) = self.numbers.last() else { return Ok(self.found) };
+        let first = self.head(newest)?.first_segment;
         if first > newest {
             let what = format!("it says that segment {first} is the first that is needed");
-            return Err(reader.damage(newest, 0, what));
+            return Err(self.damage(newest, 0, what));
         }
-        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
+        self.retire_before(first);
         for expected in first..=newest {
-            if !numbers.contains(&expected) {
-                return Err(reader.damage(expected, 0, "the segment is missing".into()));
+            if !self.numbers.contains(&expected) {
+                return Err(self.damage(expected, 0, "the segment is missing".into()));
             }
-            reader.segment(expected, expected == first, expected == newest)?;
+            self.segment(expected, expected == first, expected == newest)?;
         }
-        Ok(reader.found)
+        Ok(self.found)
+    }
+
+    /// Nothing is needed of the segments before this one.
+    fn retire_before(&mut self, first: u64) {
+        let retired = self.numbers.iter().copied().filter(|number| *number < first);
+        self.found.retired = retired.collect();
     }
 
     /// Everything up to an epoch, or the damage before it.
-    fn until(
-        limit: u64,
-        disk: &'a dyn Disk,
-        log_id: u64,
-        index: &'a Index,
-        each: &'a mut dyn FnMut(Entry<'_>),
-    ) -> Result<Found, StoreError> {
-        let (mut reader, numbers) = Self::new(disk, log_id, index, each)?;
+    fn until(mut self, limit: u64) -> Result<Found, StoreError> {
         let heads: Vec<SegmentHeader> =
-            numbers.iter().filter_map(|number| reader.head(*number).ok()).collect();
+            self.numbers.iter().filter_map(|number| self.head(*number).ok()).collect();
         let Some(newest) = heads.last().copied() else {
             return Err(refused("no segment of it can be read"));
         };
@@ -189,33 +177,26 @@ impl<'a> Reader<'a> {
         // What the sweep wrote that made the older segments go is needed in whole.
         let says_so = heads.iter().find(|head| head.first_segment == first);
         let needed = says_so.filter(|_| first > 1).map_or(0, |head| head.before.sequence);
-        reader.found.retired = numbers.iter().copied().filter(|number| *number < first).collect();
-        for number in (first..).take_while(|number| numbers.contains(number)) {
-            if !reader.good_part(number, number == first, limit) {
-                break;
-            }
+        self.retire_before(first);
+        let mut number = first;
+        while self.numbers.contains(&number) && self.good_part(number, number == first, limit) {
+            number += 1;
         }
-        let kept = reader.found.history;
+        let kept = self.found.history;
         if kept.sequence < needed {
             return Err(refused(
                 "the damage is in what the last sweep wrote, and the segments before it are gone",
             ));
         }
-        if kept.epoch < limit && !reader.beyond {
+        if kept.epoch < limit && !self.beyond {
             let what = format!("only epoch {} and those before it can be read", kept.epoch);
             return Err(refused(&what));
         }
-        let cut = reader.tail_number();
-        let behind: Vec<u64> = numbers.into_iter().filter(|number| Some(*number) > cut).collect();
-        reader.give_up(&heads, cut, behind);
-        if let Some(tail) = &mut reader.found.tail {
+        self.give_up(&heads);
+        if let Some(tail) = &mut self.found.tail {
             (tail.header.first_segment, tail.header.live_bytes) = (first, newest.live_bytes);
         }
-        Ok(reader.found)
-    }
-
-    fn tail_number(&self) -> Option<u64> {
-        self.found.tail.as_ref().map(|tail| tail.header.number)
+        Ok(self.found)
     }
 
     /// Whether a segment begins where the frames before it end. After `--recover-from` it may begin
@@ -264,9 +245,11 @@ impl<'a> Reader<'a> {
     }
 
     /// What is behind the kept frames goes; generation and epoch go on above all of it.
-    fn give_up(&mut self, heads: &[SegmentHeader], cut: Option<u64>, behind: Vec<u64>) {
+    fn give_up(&mut self, heads: &[SegmentHeader]) {
         let kept = self.found.history;
-        let mut given_up = Cut { segments: behind, ..Cut::default() };
+        let cut = self.found.tail.as_ref().map(|tail| tail.header.number);
+        let segments = self.numbers.iter().copied().filter(|number| Some(*number) > cut).collect();
+        let mut given_up = Cut { segments, epochs: 0 };
         let mut highest = kept;
         for header in heads.iter().filter(|header| Some(header.number) >= cut) {
             let Ok(bytes) = self.read(header.number) else { continue };
