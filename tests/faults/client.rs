@@ -1,6 +1,7 @@
 //! A client that sends one message after the other and counts what was answered with 200.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Error, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
@@ -55,6 +56,21 @@ impl Client {
     /// How many messages of a twin are answered if `all` are.
     pub(crate) fn of_twin(all: u64, twin: u64) -> u64 {
         (all + TWINS - 1 - twin) / TWINS
+    }
+
+    /// Fails unless a twin has all that was answered, in order, and with keys each once; how many
+    /// different messages it has.
+    pub(crate) fn assert_applied(&self, twin: u64, numbers: &[u64], answered: u64) -> u64 {
+        let told = format!("client {}, twin {twin}: {numbers:?}", self.number);
+        let mut met = BTreeSet::new();
+        let first: Vec<u64> = numbers.iter().copied().filter(|n| met.insert(*n)).collect();
+        let count = first.len() as u64;
+        let expected = (0..count).map(|nth| nth * TWINS + twin);
+        assert!(first.iter().copied().eq(expected), "out of order or missing: {told}");
+        let least = Self::of_twin(answered, twin);
+        assert!(count >= least, "{least} were answered: {told}");
+        assert!(!self.keys || first == numbers, "a key was applied twice: {told}");
+        count
     }
 
     pub(crate) fn end(self) {

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::{
@@ -31,15 +30,10 @@ fn check(dir: &Path, workers: usize, clients: &[Client]) {
         // Counted after the states were read: the process that answered is dead.
         let answered = client.answered.load(Ordering::SeqCst);
         for (twin, numbers) in (0..).zip(states) {
+            let (count, least) =
+                (client.assert_applied(twin, &numbers, answered), Client::of_twin(answered, twin));
             let told = format!("client {}, twin {twin}: {numbers:?}", client.number);
-            let mut met = BTreeSet::new();
-            let first: Vec<u64> = numbers.iter().copied().filter(|n| met.insert(*n)).collect();
-            let expected = (0..first.len() as u64).map(|nth| nth * TWINS + twin);
-            assert!(first.iter().copied().eq(expected), "out of order or missing: {told}");
-            let least = Client::of_twin(answered, twin);
-            assert!(first.len() as u64 >= least, "{least} were answered: {told}");
-            assert!(first.len() as u64 <= least + 1, "only one can be on its way: {told}");
-            assert!(!client.keys || first == numbers, "a key was applied twice: {told}");
+            assert!(count <= least + 1, "only one can be on its way: {told}");
         }
     }
     // As a crash, so that the next start has something to mend.

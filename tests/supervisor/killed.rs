@@ -1,7 +1,6 @@
 //! The child is killed: nobody is refused, and nothing that was answered is lost.
 
 use std::{
-    collections::BTreeSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -100,14 +99,7 @@ fn check(program: &Program, clients: &[Client]) {
             let answered = client.answered.load(Ordering::SeqCst);
             let id = client.twin(twin);
             let numbers = until(30, "the twin is read", || program.numbers(&id));
-            let told = format!("client {}, twin {twin}: {numbers:?}", client.number);
-            let mut met = BTreeSet::new();
-            let first: Vec<u64> = numbers.iter().copied().filter(|n| met.insert(*n)).collect();
-            let expected = (0..first.len() as u64).map(|nth| nth * TWINS + twin);
-            assert!(first.iter().copied().eq(expected), "out of order or missing: {told}");
-            let least = Client::of_twin(answered, twin);
-            assert!(first.len() as u64 >= least, "{least} were answered: {told}");
-            assert!(!client.keys || first == numbers, "a key was applied twice: {told}");
+            client.assert_applied(twin, &numbers, answered);
         }
     }
 }
