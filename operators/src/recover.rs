@@ -147,6 +147,10 @@ impl Recovered {
                 self.dead_letters_newest = self.dead_letters_newest.max(number);
                 self.dead_letters.remove(&number);
             }
+            EntryKind::DeadLetterNewest => {
+                let number = u64::from_le_bytes(value.try_into().ok()?);
+                self.dead_letters_newest = self.dead_letters_newest.max(number);
+            }
             EntryKind::MessageId => self.wait(Change::Id, space, key, value),
             EntryKind::Time => {
                 let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
@@ -322,7 +326,8 @@ impl Recovered {
             .chain(positions)
             .chain(outbox)
             .chain(letters);
-        let mut all: Vec<_> = all.chain([format!("time {:?}", self.now)]).collect();
+        let newest = format!("newest dead letter {}", self.dead_letters_newest);
+        let mut all: Vec<_> = all.chain([format!("time {:?}", self.now), newest]).collect();
         all.sort_unstable();
         all
     }

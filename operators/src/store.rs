@@ -38,6 +38,8 @@ pub enum EntryKind {
     Quarantined = 12,
     /// It was released. Space: model. Key: twin id.
     Released = 13,
+    /// The highest number that a dead letter was given. Value: u64. Folds by maximum.
+    DeadLetterNewest = 14,
     /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
@@ -61,6 +63,7 @@ impl EntryKind {
             11 => Self::Name,
             12 => Self::Quarantined,
             13 => Self::Released,
+            14 => Self::DeadLetterNewest,
             200 => Self::DeadLetterKept,
             _ => return None,
         })

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize, Serializer};
 use twinflow_connectors::row::RowKind;
 
-use super::bench::{Bench, In, Note, asked, told};
+use super::bench::{Bench, In, Note, asked, replayed, told};
 use crate::{
     context::ProcessingContext,
     message::Messages,
@@ -77,6 +77,19 @@ fn law_d2_a_sweep_alone_gives_back_everything_that_was_there() {
         assert_eq!(swept, expected);
     }
     assert_eq!(swept.len(), expected.len());
+}
+
+#[test]
+fn law_d2_a_sweep_keeps_the_number_of_a_dead_letter_that_went() {
+    let mut bench = Bench::new(Note::<false> { greeting: None });
+    bench.epoch(&[told("fail")]);
+    bench.epoch(&[replayed(1, "a")]);
+    bench.begin_sweep();
+    while !bench.swept() {
+        bench.sweep();
+    }
+    let recovered = bench.recovered();
+    assert_eq!((recovered.dead_letters().count(), recovered.dead_letters_newest()), (0, 1));
 }
 
 #[test]
