@@ -127,7 +127,8 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     let workers = worker_count(builder.workers);
     let store = open_store(&builder)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
-    let mut recovery = recover(&*store, &builder.models, &names, builder.keep_unknown)?;
+    let mut recovery =
+        recover(&*store, workers, &Arc::default(), &builder.models, &names, builder.keep_unknown)?;
     let suspected = Suspected::find(&builder, &mut recovery)?;
     let Recovery { recovered, connections, models, first_part } = recovery;
     let claimed = store.claim(workers)?;
@@ -206,8 +207,6 @@ fn run(
         drop(workers);
         return Err(Error::new(ErrorKind::StateRefused, why));
     }
-    // All workers have loaded theirs before the first epoch was processed.
-    parts.recovered.forget();
     let watch = Watch::start(&parts)?;
     suspected.settle(&parts);
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));

@@ -18,8 +18,10 @@ mod marker;
 mod mistakes;
 mod options;
 mod queue;
+mod readers;
 mod replay;
 mod room;
+mod segment;
 mod spares;
 mod sweep;
 mod tail;
@@ -35,7 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
+    Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
@@ -47,7 +49,7 @@ use self::error::disk_error;
 use self::group::Group;
 use self::mistakes::Mistakes;
 use self::queue::{Pace, Queue};
-use self::replay::{Found, Tail};
+use self::replay::{Found, Tail, Visit};
 use self::room::Room;
 use self::spares::Spares;
 use self::sweep::{Complete, Orders, Sweeps};
@@ -136,6 +138,14 @@ impl LocalLog {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads everything that is committed.
+    fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
+        let limit = self.options.recover_from;
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, visit)?;
+        *self.found() = Some(found);
+        Ok(())
+    }
+
     /// Bytes of all files; what cannot be looked at is not counted.
     fn disk_bytes(&self) -> u64 {
         let names = self.disk.list().unwrap_or_default();
@@ -191,10 +201,16 @@ impl LocalLog {
 
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
-        let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
-        *self.found() = Some(found);
-        Ok(())
+        self.visit(Visit::InOrder(each))
+    }
+
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        self.visit(Visit::NewestFirst(shards, reading, each))
     }
 
     fn claim(&self, workers: usize) -> Result<Claimed, StoreError> {
