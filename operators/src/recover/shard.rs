@@ -10,7 +10,7 @@ use super::{
     newest::{Found, Newest},
 };
 use crate::{
-    process::{ids::twin_of_key, model_worker::ModelWorker},
+    process::{ids::twin_of_key, load::StoredTwin, model_worker::ModelWorker},
     store::{Entry, EntryKind, EpochPart},
 };
 
@@ -111,10 +111,10 @@ impl Shard {
             for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
                 together.iter().for_each(|twin| ask(&routes, twin.hash));
             }
-            for twin in together {
-                load_twin(twin, is_own(twin.hash), &routes, with).map_err(|why| {
-                    let name = names.get(&(MODELS, twin.space)).map_or("", String::as_str);
-                    let id = String::from_utf8_lossy(twin.key);
+            for twins in together.chunk_by(|one, other| one.space == other.space) {
+                load_some(twins, is_own, &routes, with).map_err(|(at, why)| {
+                    let name = names.get(&(MODELS, twins[at].space)).map_or("", String::as_str);
+                    let id = String::from_utf8_lossy(twins[at].key);
                     format!("model \"{name}\": the stored state of twin \"{id}\" {why}")
                 })?;
             }
@@ -149,17 +149,29 @@ impl Shard {
     }
 }
 
-fn load_twin(
-    twin: &Found<'_>,
-    is_own: bool,
+/// Twins of one model; else says which of them does not load, and why.
+fn load_some(
+    twins: &[Found<'_>],
+    is_own: impl Fn(u64) -> bool,
     routes: &Newest,
     with: &mut impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
-) -> Result<(), String> {
-    if !is_own {
-        return Err("is stored as if it were of another bucket".to_owned());
+) -> Result<(), (usize, String)> {
+    let mut stored = Vec::with_capacity(twins.len());
+    for (at, twin) in twins.iter().enumerate() {
+        let Found { hash, space, key, value: state } = *twin;
+        if !is_own(hash) {
+            return Err((at, "is stored as if it were of another bucket".to_owned()));
+        }
+        let id = std::str::from_utf8(key);
+        let id = id.map_err(|_| (at, "has an id that is no UTF-8".to_owned()))?;
+        stored.push(StoredTwin { hash, id, state, route: routes.get(hash, space, key) });
     }
-    let id = std::str::from_utf8(twin.key).map_err(|_| "has an id that is no UTF-8")?;
-    let route = routes.get(twin.hash, twin.space, twin.key);
-    with(twin.space, &mut |model| model.load(twin.hash, id, twin.value, route))
-        .map_err(|why| format!("does not load: {why}"))
+    let mut failed = None;
+    with(twins[0].space, &mut |model| {
+        model.load(&stored).map_err(|(at, why)| {
+            failed = Some(at);
+            format!("does not load: {why}")
+        })
+    })
+    .map_err(|why| (failed.unwrap_or(0), why))
 }

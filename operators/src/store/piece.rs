@@ -5,6 +5,10 @@ use std::ops::Range;
 use twinflow_connectors::route::owner;
 
 use super::{ENTRY_HEAD, Entry, EpochPart, entries, read_entry};
+use crate::prefetch::prefetch;
+
+/// How many entries ahead the bytes of one are asked for.
+const AHEAD: usize = 32;
 
 /// A stretch of what a store holds, in the order in which it was written.
 #[derive(Clone, Debug, Default)]
@@ -110,8 +114,13 @@ impl Piece {
     }
 
     fn newest_first<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = Entry<'a>> {
-        let read = |at: &usize| read_entry(&self.bytes[*at..]).map(|(entry, _)| entry);
-        places.iter().rev().filter_map(read)
+        let read = |(nth, at): (usize, &usize)| {
+            if let Some(ahead) = nth.checked_sub(AHEAD).and_then(|nth| places.get(nth)) {
+                prefetch(&self.bytes[*ahead]);
+            }
+            read_entry(&self.bytes[*at..]).map(|(entry, _)| entry)
+        };
+        places.iter().enumerate().rev().filter_map(read)
     }
 
     /// How many entries of twins there are.
