@@ -344,6 +344,37 @@ mod tests {
     }
 
     #[test]
+    fn pieces_and_workers_of_any_number_give_the_same() {
+        let mut parts = [EpochPart::default(), EpochPart::default()];
+        for (nth, part) in parts.iter_mut().enumerate() {
+            for number in 0..2 * ALONE_UP_TO {
+                let key = format!("twin-{}", number % 701);
+                let bucket = bucket(twin_hash(key.as_bytes()));
+                let value = [nth as u8, number as u8];
+                match (number + nth) % 5 {
+                    0 => part.put(EntryKind::Removal, bucket, 1, key.as_bytes(), &[]),
+                    1 => part.put(EntryKind::Route, bucket, 1, key.as_bytes(), &value),
+                    _ => part.put(EntryKind::State, bucket, 1, key.as_bytes(), &value),
+                }
+            }
+            let time = (9 - nth as u64).to_le_bytes();
+            part.put_ledger(EntryKind::Time, 0, b"0", &time);
+        }
+        let mut all = parts[0].clone();
+        all.extend(&parts[1]);
+        let whole = Recovered::of_part(&all);
+        assert!((100..700).contains(&whole.twins_total()));
+        for workers in [1, 2, 3, 8] {
+            let newest_first = |_: &Reading, each: &mut dyn FnMut(&Piece)| {
+                parts.iter().rev().for_each(|part| each(&Piece::of_part(part.clone(), workers)));
+                Ok::<_, ()>(())
+            };
+            let recovered = Recovered::read(workers, Arc::default(), newest_first).unwrap();
+            assert_eq!(recovered.dump(), whole.dump(), "{workers} workers");
+        }
+    }
+
+    #[test]
     fn what_the_configuration_lacks_is_named_with_its_count() {
         let mut part = EpochPart::default();
         part.put_ledger(EntryKind::Name, MODELS, &4u16.to_le_bytes(), b"pumps");

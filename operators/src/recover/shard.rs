@@ -39,7 +39,7 @@ impl Shard {
             if together.is_empty() {
                 return;
             }
-            for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
+            for ask in [Newest::ask_cell, Newest::ask_record] {
                 together.iter().for_each(|(hash, entry)| ask(self.of(entry.kind), *hash));
             }
             together.drain(..).for_each(|(hash, entry)| self.put(hash, entry));
@@ -108,7 +108,7 @@ impl Shard {
         }
         let is_own = |hash| owner(bucket(hash), workers) == worker;
         states.take_apart(TOGETHER, |together| {
-            for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
+            for ask in [Newest::ask_cell, Newest::ask_record] {
                 together.iter().for_each(|twin| ask(&routes, twin.hash));
             }
             for twins in together.chunk_by(|one, other| one.space == other.space) {
