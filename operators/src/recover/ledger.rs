@@ -78,6 +78,7 @@ impl Ledger {
             EntryKind::DeadLetterNewest => {
                 self.dead_letters_newest = self.dead_letters_newest.max(read_number(value)?);
             }
+            EntryKind::Void => {}
             EntryKind::Time => self.now = self.now.max(Timestamp(read_number(value)?)),
             EntryKind::Name => {
                 let number = u16::from_le_bytes(key.try_into().ok()?);

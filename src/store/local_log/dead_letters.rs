@@ -63,7 +63,7 @@ pub(super) fn note(entry: &Entry<'_>, changes: &mut Vec<Change>) -> Option<()> {
             changes.push((dead_letter::number(entry.key)?, Some(Place::decode(place)?)));
         }
         EntryKind::DeadLetterDropped => changes.push((dead_letter::number(entry.key)?, None)),
-        EntryKind::DeadLetterKept => return None,
+        EntryKind::DeadLetterKept | EntryKind::Void => return None,
         _ => {}
     }
     Some(())
@@ -225,8 +225,8 @@ impl DeadLetters {
         self.disk.remove(&name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
     }
 
-    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads;
-    /// says how many those are.
+    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads and
+    /// without what was taken back; says how many those are.
     pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<u32, StoreError> {
         let bytes = part.bytes();
         let (mut copied, mut at) = (0, 0);
@@ -245,6 +245,10 @@ impl DeadLetters {
                 body.extend_from_slice(&bytes[copied..at]);
                 copied = end;
                 written -= u32::from(!self.keep(&entry, body));
+            } else if entry.kind == EntryKind::Void {
+                body.extend_from_slice(&bytes[copied..at]);
+                copied = end;
+                written -= 1;
             }
             at = end;
         }
