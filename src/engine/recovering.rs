@@ -23,7 +23,7 @@ const LOOKS_TOLD: u64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Recovering {
     pub(super) progress: Arc<RecoveryProgress>,
-    /// What was done in the last second of each task; 0 while that is not known.
+    /// What is done in a second of each task; 0 while that is not known.
     per_second: [AtomicU64; 2],
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Step {
     pub(crate) task: Task,
     pub(crate) done: u64,
     pub(crate) total: u64,
-    /// Of the last second; 0 while it is not known.
+    /// Since the task began; 0 while it is not known.
     pub(crate) per_second: u64,
 }
 
@@ -57,19 +57,19 @@ impl Recovering {
         Some(Step { task, done, total, per_second })
     }
 
-    /// Looks a second after the last time; what was done since then is the rate.
-    fn look(&self, last: &mut Option<Step>) -> Option<Step> {
+    /// Looks, a second after the last time; `seen` counts the looks at one task.
+    fn look(&self, seen: &mut Option<(Task, u64)>) -> Option<Step> {
         let step = self.step()?;
-        let before = last.filter(|last| last.task == step.task).map_or(0, |last| last.done);
-        let per_second = step.done.saturating_sub(before);
+        let looks = seen.filter(|(task, _)| *task == step.task).map_or(0, |(_, looks)| looks) + 1;
+        *seen = Some((step.task, looks));
+        let per_second = step.done / looks;
         self.per_second[step.task as usize].store(per_second, Ordering::Relaxed);
-        *last = Some(step);
         Some(Step { per_second, ..step })
     }
 }
 
 impl Step {
-    /// At the rate of the last second.
+    /// At the rate of the task so far.
     pub(crate) fn seconds_left(&self) -> Option<u64> {
         let left = self.total.saturating_sub(self.done);
         (self.per_second > 0).then(|| left.div_ceil(self.per_second))
@@ -106,13 +106,13 @@ impl Teller {
         let (stop, recovering) = (Arc::<AtomicBool>::default(), Arc::clone(recovering));
         let stopped = Arc::clone(&stop);
         let tell = move || {
-            let mut last = None;
+            let mut seen = None;
             for nth in 0u64.. {
                 std::thread::park_timeout(LOOK_EVERY);
                 if stopped.load(Ordering::Acquire) {
                     return;
                 }
-                let Some(step) = recovering.look(&mut last) else { continue };
+                let Some(step) = recovering.look(&mut seen) else { continue };
                 if nth < LOOKS_TOLD || nth.is_multiple_of(LOOKS_TOLD) {
                     tracing::info!("recovering: {step}");
                 }
@@ -143,18 +143,17 @@ mod tests {
 
     #[test]
     fn a_start_says_what_it_does_how_fast_and_how_long_it_will_take() {
-        let (recovering, mut last) = (Recovering::default(), None);
-        assert_eq!(recovering.look(&mut last), None, "nothing is known yet");
+        let (recovering, mut seen) = (Recovering::default(), None);
+        assert_eq!(recovering.look(&mut seen), None, "nothing is known yet");
         let reading = &recovering.progress.reading;
         reading.begin(5_000_000_000);
-        let text = |last: &mut _| recovering.look(last).unwrap().to_string();
-        assert_eq!(text(&mut last), "reading the log: 0 % of 5000 MB");
+        let text = |seen: &mut _| recovering.look(seen).unwrap().to_string();
+        assert_eq!(text(&mut seen), "reading the log: 0 % of 5000 MB");
         reading.add(2_000_000_000);
-        let told = "reading the log: 40 % of 5000 MB, 2000 MB a second, about 2 s left";
-        assert_eq!(text(&mut last), told);
+        let told = "reading the log: 40 % of 5000 MB, 1000 MB a second, about 3 s left";
+        assert_eq!(text(&mut seen), told);
         assert_eq!(recovering.step().unwrap().to_string(), told, "for whoever asks meanwhile");
-        reading.add(1_000_000_000);
-        let slower = "reading the log: 60 % of 5000 MB, 1000 MB a second, about 2 s left";
-        assert_eq!(text(&mut last), slower);
+        let slower = "reading the log: 40 % of 5000 MB, 666 MB a second, about 5 s left";
+        assert_eq!(text(&mut seen), slower);
     }
 }

@@ -147,7 +147,7 @@ fn owned(entry: Entry<'_>) -> Owned {
 }
 
 fn said(result: &Result<(), StoreError>) -> Result<(), String> {
-    result.as_ref().map(|()| ()).map_err(ToString::to_string)
+    result.as_ref().copied().map_err(ToString::to_string)
 }
 
 /// Removals and routes are in the upper half of the buckets, other entries of twins in the lower.
