@@ -59,7 +59,11 @@ pub(crate) fn recover(
 
 /// What is stored and not configured would be lost silently; so the start fails, or it is kept
 /// (law D8).
-fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool) -> Result<()> {
+pub(crate) fn refuse_unknown(
+    recovered: &Recovered,
+    known: &HashSet<(u16, u16)>,
+    keep: bool,
+) -> Result<()> {
     let unknown = recovered.unknown(known);
     if unknown.is_empty() {
         return Ok(());
@@ -77,7 +81,8 @@ fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool
         ErrorKind::StateRefused,
         format!(
             "the state has what the configuration lacks: {names}; add it to the configuration, \
-             keep it for later with --keep-unknown, or start with another state directory"
+             keep it for later with twinflow run --keep-unknown, or remove it for good with \
+             twinflow state drop --model or --connection"
         ),
     ))
 }

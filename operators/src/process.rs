@@ -9,7 +9,7 @@ mod pending;
 mod repeats;
 mod replays;
 mod requests;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod scope;
 mod settings;
 mod statistics;

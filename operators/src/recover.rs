@@ -1,6 +1,7 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
 
 mod newest;
+mod visit;
 mod waiting;
 
 use std::{
@@ -14,6 +15,10 @@ use twinflow_connectors::{
     route::{LEDGER_BUCKET, bucket, owner, twin_hash},
 };
 
+pub use self::visit::{
+    Removed, StoredId, StoredRoute, StoredTwin, put_position_set, put_stored_feedback,
+    put_stored_head, put_stored_id, put_stored_letter, put_stored_position,
+};
 use self::{
     newest::{Found, Newest},
     waiting::{Change, TOGETHER, Waiting},
@@ -129,6 +134,15 @@ impl Recovered {
                 let next = u64::from_le_bytes(value.try_into().ok()?);
                 let known = self.positions.entry((space, topic, partition)).or_default();
                 *known = next.max(*known);
+            }
+            EntryKind::PositionSet => {
+                let (topic, partition) = read_position_key(key)?;
+                let key = (space, topic, partition);
+                if value.is_empty() {
+                    self.positions.remove(&key);
+                } else {
+                    self.positions.insert(key, u64::from_le_bytes(value.try_into().ok()?));
+                }
             }
             EntryKind::Feedback => {
                 let feedback: OutboxEntry = rmp_serde::from_slice(value).ok()?;

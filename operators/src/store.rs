@@ -28,7 +28,8 @@ pub enum EntryKind {
     DeadLetter = 7,
     /// A dead letter is gone. Key: number u64.
     DeadLetterDropped = 8,
-    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer.
+    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer;
+    /// empty: the id is gone.
     MessageId = 9,
     /// The latest time of an epoch (law P6). Value: microseconds u64. Folds by maximum.
     Time = 10,
@@ -38,6 +39,9 @@ pub enum EntryKind {
     Quarantined = 12,
     /// It was released. Space: model. Key: twin id.
     Released = 13,
+    /// A source position that a person set, whatever was stored before (law D3). Space and key as
+    /// `Position`. Value: next position u64; empty: none is stored.
+    PositionSet = 15,
     /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
@@ -61,6 +65,7 @@ impl EntryKind {
             11 => Self::Name,
             12 => Self::Quarantined,
             13 => Self::Released,
+            15 => Self::PositionSet,
             200 => Self::DeadLetterKept,
             _ => return None,
         })

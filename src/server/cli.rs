@@ -11,6 +11,7 @@ mod output;
 mod quarantine;
 mod run;
 mod send;
+mod state;
 mod twins;
 mod validate;
 mod version;
@@ -75,6 +76,9 @@ enum Verb {
     /// Twins that are set aside because they ended the process
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// A state directory without an engine: look, check, copy, remove
+    #[command(subcommand)]
+    State(state::State),
     /// The keys that callers of a server have to show
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -148,6 +152,7 @@ impl Verb {
     fn run(self, kinds: &Registries) -> Result<ExitCode> {
         let done = match self {
             Self::Run(verb) => return verb.run(kinds),
+            Self::State(verb) => return verb.run(kinds),
             Self::Demo(options) => demo::run(&options),
             Self::DemoEngine(options) => demo::run_engine(&options),
             Self::Validate(verb) => verb.run(kinds),

@@ -56,6 +56,7 @@ impl Waiting {
             match one.change {
                 Change::State => stored.states.put(one.hash, one.space, key, value),
                 Change::Route => stored.routes.put(one.hash, one.space, key, value),
+                Change::Id if value.is_empty() => stored.ids.remove(one.hash, one.space, key),
                 Change::Id => stored.ids.put(one.hash, one.space, key, value),
                 Change::Removal => {
                     stored.states.remove(one.hash, one.space, key);

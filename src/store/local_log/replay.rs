@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) dead_letters: Vec<u32>,
     /// Bytes of groups in the segments that are needed.
     pub(super) log_bytes: u64,
+    /// Segment and offset of a write that was cut off.
+    pub(super) cut_off: Option<(u64, u64)>,
 }
 
 /// The last segment.
@@ -95,6 +97,12 @@ pub(super) fn replay(
 }
 
 impl Found {
+    /// A log without a frame that goes on behind an older one.
+    #[cfg(feature = "server")]
+    pub(super) fn behind(history: History) -> Self {
+        Self { history, ..Self::new(&[]) }
+    }
+
     fn new(names: &[String]) -> Self {
         let half_made = |name: &&String| {
             segment_number(name, ".copy").is_some()
@@ -110,6 +118,7 @@ impl Found {
             spares: names.iter().filter_map(|name| spare_number(name)).collect(),
             dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
             log_bytes: 0,
+            cut_off: None,
         }
     }
 }
@@ -322,6 +331,7 @@ impl<'a> Reader<'a> {
             }
             let segment = segment_name(number);
             tracing::warn!(segment, at, "dropping a write that was cut off");
+            self.found.cut_off = Some((number, at));
         }
         self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
         self.found.tail = Some(Tail { header, last });
