@@ -9,6 +9,7 @@ mod check;
 mod export;
 mod import;
 mod info;
+mod positions;
 mod record;
 mod remove;
 mod transcode;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     export::{Exported, What, export},
     import::import,
     info::info,
+    positions::{Goal, Which, reset},
     remove::{Removal, Subject},
 };
 use crate::{

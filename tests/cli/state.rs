@@ -7,6 +7,8 @@ mod copy;
 mod drop;
 mod import;
 mod look;
+mod reset;
+mod versions;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 

@@ -14,7 +14,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 use twinflow_operators::models::Models;
 
-use super::{FileArgs, complain, output::OutputArgs};
+use super::{PlaceArgs, complain, output::OutputArgs};
 use crate::{
     config::{Config, Registries},
     error::{Error, ErrorKind, Result},
@@ -37,18 +37,11 @@ pub(super) enum State {
     Drop(Remove),
 }
 
-/// Which directory: of an engine that does not run.
-#[derive(Debug, Args)]
-pub(super) struct DirArgs {
-    #[command(flatten)]
-    file: FileArgs,
-}
-
 /// `twinflow state info`
 #[derive(Debug, Args)]
 pub(super) struct Info {
     #[command(flatten)]
-    dir: DirArgs,
+    place: PlaceArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -57,7 +50,7 @@ pub(super) struct Info {
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
-    dir: DirArgs,
+    place: PlaceArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -75,7 +68,7 @@ pub(super) struct Export {
     #[arg(long)]
     encoded: bool,
     #[command(flatten)]
-    dir: DirArgs,
+    place: PlaceArgs,
 }
 
 /// `twinflow state import`
@@ -85,7 +78,7 @@ pub(super) struct Import {
     #[arg(value_name = "FILE")]
     from: PathBuf,
     #[command(flatten)]
-    dir: DirArgs,
+    place: PlaceArgs,
 }
 
 /// `twinflow state drop`
@@ -102,7 +95,7 @@ pub(super) struct Remove {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    file: FileArgs,
+    place: PlaceArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -126,27 +119,27 @@ struct Place {
     config: Option<Config>,
 }
 
-impl DirArgs {
+impl PlaceArgs {
     /// Who names a directory needs no file.
-    fn place(&self, kinds: &Registries) -> Result<Place> {
-        if let Some(dir) = &self.file.state_dir {
+    fn find(&self, kinds: &Registries) -> Result<Place> {
+        if let Some(dir) = &self.state_dir {
             return Ok(Place { dir: dir.into(), config: None });
         }
-        let config = self.file.load(kinds)?;
+        let config = self.load(kinds)?;
         Ok(Place { dir: config.state.dir.clone(), config: Some(config) })
     }
 }
 
 impl Info {
     fn run(&self, kinds: &Registries) -> Result<()> {
-        let info = state::info(&self.dir.place(kinds)?.dir)?;
+        let info = state::info(&self.place.find(kinds)?.dir)?;
         self.output.show(&info, show::info)
     }
 }
 
 impl Check {
     fn run(&self, kinds: &Registries) -> Result<ExitCode> {
-        let Place { dir, config } = self.dir.place(kinds)?;
+        let Place { dir, config } = self.place.find(kinds)?;
         let checked = match config {
             None => state::check(&dir, None)?,
             Some(config) => {
@@ -168,7 +161,7 @@ impl Check {
 
 impl Export {
     fn run(self, kinds: &Registries) -> Result<()> {
-        let dir = self.dir.place(kinds)?.dir;
+        let dir = self.place.find(kinds)?.dir;
         let what = What { model: self.model, encoded: self.encoded };
         let exported = if self.to.as_os_str() == "-" {
             state::export(&dir, &what, &mut BufWriter::new(io::stdout().lock()))?
@@ -203,7 +196,7 @@ fn export_to(dir: &Path, what: &What, to: &Path) -> Result<state::Exported> {
 
 impl Import {
     fn run(self, kinds: &Registries) -> Result<()> {
-        let Place { dir, config } = self.dir.place(kinds)?;
+        let Place { dir, config } = self.place.find(kinds)?;
         let segment_bytes = config.map(|config| config.state.segment_bytes);
         let imported = if self.from.as_os_str() == "-" {
             state::import(&dir, &mut io::stdin().lock(), segment_bytes)?
@@ -226,7 +219,7 @@ impl Import {
 
 impl Remove {
     fn run(self, kinds: &Registries) -> Result<()> {
-        let config = self.file.load(kinds)?;
+        let config = self.place.load(kinds)?;
         let (subject, kind, name) = match (&self.model, &self.connection) {
             (Some(name), _) => (Subject::Model(name), "model", name),
             (None, Some(name)) => (Subject::Connection(name), "connection", name),
