@@ -9,7 +9,7 @@ use twinflow_connectors::{
 use twinflow_operators::{
     models::Models,
     recover::{CONNECTIONS, MODELS, Recovered},
-    store::{EntryKind, EpochPart, EpochStore},
+    store::{EntryKind, EpochPart, EpochStore, StoreError},
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +32,7 @@ pub(crate) fn recover(
     connections: &[String],
     keep_unknown: bool,
 ) -> Result<Recovery> {
-    let mut recovered = Recovered::read(|each| store.replay(each))?;
+    let mut recovered = Recovered::read(|each| store.replay(each)).map_err(unreadable)?;
     if let Some(damage) = recovered.damage() {
         return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
     }
@@ -55,6 +55,25 @@ pub(crate) fn recover(
     recovered.keep_unknown(&known);
     let first_part = (!first.is_empty()).then_some(first);
     Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
+}
+
+/// Why there is no start, and what a person can do about damage (law D7).
+fn unreadable(error: StoreError) -> Error {
+    let epoch = match &error {
+        StoreError::Corrupt { last_good_epoch, .. } => Some(*last_good_epoch),
+        _ => None,
+    };
+    let error = Error::from(error);
+    match epoch {
+        None => error,
+        Some(epoch) => Error::new(
+            error.kind(),
+            format!(
+                "{error}; import an export into a new directory, or give up everything behind \
+                 that epoch with twinflow run --recover-from {epoch}"
+            ),
+        ),
+    }
 }
 
 /// What is stored and not configured would be lost silently; so the start fails, or it is kept

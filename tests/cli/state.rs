@@ -112,7 +112,18 @@ fn everything(dir: &Path, broker: &MemoryBroker) {
     }
     let engine = engine(dir, broker);
     acknowledged(broker, 60);
+    stop(engine, dir);
+}
+
+/// Stops an engine of this process. A process that another test starts at this moment has its lock,
+/// too, until it is the program that it will be.
+fn stop(engine: Engine, dir: &Path) {
     drop(engine.stop().unwrap());
+    let is_free = (0..PATIENCE.as_millis() / 5).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        !state("info", dir, &[]).err.contains("is in use")
+    });
+    assert!(is_free, "the lock is not given back");
 }
 
 /// `twinflow state VERB --state-dir DIR MORE..`.

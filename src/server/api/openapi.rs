@@ -113,7 +113,7 @@ const ALL: &[About] = &[
         "POST",
         "/v1/twins/{model}/{id}/feedback/ack",
         "a device has its feedback",
-        &[204, 400, 404, 408, 413, 415, 429, 503],
+        &[204, 400, 404, 408, 413, 415, 429, 431, 503],
     )
     .takes(JSON),
 ];

@@ -101,7 +101,7 @@ fn law_d3_d6_an_engine_goes_on_with_the_copy_where_the_first_one_stopped() {
         assert_eq!(state.coarse, (twin == 7).then_some(0.1));
     }
     assert_eq!(ids(&broker), handed_out, "the same feedback by the same ids");
-    drop(engine.stop().unwrap());
+    super::stop(engine, &to);
     let letters = info(&to)["dead_letters"].clone();
     assert_eq!(letters, 1);
 }

@@ -71,7 +71,7 @@ fn law_d8_only_drop_removes_and_only_what_the_file_lacks() {
     let engine = Engine::builder().workers(1).state_dir(&state_dir).model("kept", Keep);
     let engine = engine.start().unwrap();
     assert!(engine.twin::<Kept>("kept", "twin 3").unwrap().is_some());
-    drop(engine.stop().unwrap());
+    super::stop(engine, &state_dir);
 }
 
 #[test]

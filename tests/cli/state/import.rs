@@ -13,7 +13,9 @@ use crate::program::{directory, run};
 fn exported(dir: &Path) -> String {
     let from = dir.join("from");
     everything(&from, &replayable());
-    state("export", &from, &[]).out
+    let exported = state("export", &from, &[]);
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    exported.out
 }
 
 fn import(dir: &Path, text: &str) -> (PathBuf, crate::program::Ended) {

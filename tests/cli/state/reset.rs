@@ -22,7 +22,7 @@ fn law_d3_the_next_start_begins_where_a_position_was_moved_to() {
     acknowledged(&broker, 40);
     let before: Vec<Kept> =
         (0..4).map(|twin| first.twin("kept", &format!("t{twin}")).unwrap().unwrap()).collect();
-    drop(first.stop().unwrap());
+    super::stop(first, &state_dir);
     let ends = next(&state_dir);
     assert_eq!(ends.iter().sum::<u64>(), 40);
 
@@ -62,7 +62,7 @@ fn law_d3_the_next_start_begins_where_a_position_was_moved_to() {
         let more = &new[old.numbers.len()..];
         assert!(more.iter().all(|n| old.numbers.contains(n)), "{more:?} is not read again");
     }
-    drop(again.stop().unwrap());
+    super::stop(again, &state_dir);
     assert_eq!(next(&state_dir), ends, "and it stands where it stood");
 }
 

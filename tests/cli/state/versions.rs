@@ -87,7 +87,7 @@ fn written<P: MessageProcessor>(dir: &Path, processor: P, broker: &MemoryBroker)
     let engine = Engine::builder().workers(2).state_dir(dir).model("rooms", processor);
     let engine = engine.connection("plant", Memory::from(broker)).start().unwrap();
     assert!(broker.wait(PATIENCE, |broker| broker.acknowledged() >= 10));
-    drop(engine.stop().unwrap());
+    super::stop(engine, dir);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn law_d9_an_export_is_migrated_by_the_next_start_of_a_newer_program() {
         let state: New = engine.twin("rooms", &format!("room {twin}")).unwrap().unwrap();
         assert_eq!(state.millikelvin, twin * 1000 + 500 + 273_150);
     }
-    drop(engine.stop().unwrap());
+    super::stop(engine, &to);
     assert_eq!(info(&to)["twins"], 10);
 }
 
