@@ -15,7 +15,7 @@ use twinflow_connectors::{
 use twinflow_operators::{
     quarantine::put_quarantined,
     recover::{
-        Recovered, StoredRoute, put_stored_feedback, put_stored_head, put_stored_id,
+        Recovered, StoredId, StoredRoute, put_stored_feedback, put_stored_head, put_stored_id,
         put_stored_letter, put_stored_position,
     },
     store::{EntryKind, EpochPart, EpochStore},
@@ -178,6 +178,14 @@ impl Lines<'_> {
     }
 }
 
+/// Refuses a number that a stored key has and the first line has not.
+fn known(names: &BTreeMap<String, u16>, number: u16) -> Result<(), String> {
+    match names.values().any(|known| *known == number) {
+        true => Ok(()),
+        false => Err(format!("the first line knows no number {number}")),
+    }
+}
+
 /// Numbers by name.
 struct Names {
     models: BTreeMap<String, u16>,
@@ -215,8 +223,11 @@ impl Names {
         match record {
             Record::Twin(twin) => self.put_twin(twin, part)?,
             Record::MessageId(id) => {
-                put_stored_id(part, self.model(&id.model)?, &id.key.0, &id.value.0)
-                    .ok_or("the message id is damaged")?;
+                let model = self.model(&id.model)?;
+                let of = StoredId { model, key: &id.key.0, value: &id.value.0 };
+                let (_twin, scope) = of.of().ok_or("the message id is damaged")?;
+                known(&self.connections, scope)?;
+                put_stored_id(part, model, of.key, of.value).ok_or("the message id is damaged")?;
             }
             Record::Position(it) => {
                 let connection = self.connection(&it.connection)?;
@@ -226,6 +237,7 @@ impl Names {
             Record::Feedback(feedback) => {
                 let entry: OutboxEntry = rmp_serde::from_slice(&feedback.value.0)
                     .map_err(|error| format!("the feedback is damaged: {error}"))?;
+                known(&self.models, entry.model)?;
                 put_stored_feedback(part, self.connection(&feedback.connection)?, &entry);
             }
             Record::DeadLetter(it) => put_stored_letter(part, &it.letter, &it.payload.0),

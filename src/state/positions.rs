@@ -66,7 +66,10 @@ pub(crate) fn reset(
         }
     };
     if wanted.is_empty() {
-        let what = format!("connection \"{connection}\" has no such partition");
+        let what = match stored.is_empty() {
+            true => format!("connection \"{connection}\" keeps no positions to move"),
+            false => format!("connection \"{connection}\" has no such partition"),
+        };
         return Err(Error::new(ErrorKind::Usage, what));
     }
     let mut part = EpochPart::default();
