@@ -19,6 +19,7 @@ mod import;
 mod marker;
 mod mistakes;
 mod options;
+mod pace;
 mod queue;
 mod replay;
 mod room;
@@ -54,7 +55,8 @@ use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
 use self::mistakes::Mistakes;
-use self::queue::{Pace, Queue};
+use self::pace::Pace;
+use self::queue::Queue;
 use self::replay::{Found, Tail};
 use self::room::Room;
 use self::spares::Spares;
@@ -167,6 +169,7 @@ impl LocalLog {
             log_id: self.log_id,
             random: options.random,
             segment_bytes,
+            joint: !options.sync_every.is_zero(),
             mistakes,
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
@@ -205,7 +208,8 @@ impl EpochStore for LocalLog {
         let found = self.found().take().expect("it was replayed above");
         let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
-        self.queue.begin(workers, claimed.base, Pace::of(&self.options));
+        let pace = Pace::of(&self.options, workers, claimed.base);
+        self.queue.begin(workers, claimed.base, pace);
         let failed = |cause| disk_error("start the log thread", cause);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
@@ -221,6 +225,14 @@ impl EpochStore for LocalLog {
 
     fn attach(&self, _worker: usize, ring: Box<dyn Fn() + Send + Sync>) {
         self.queue.attach(ring);
+    }
+
+    fn group(&self, _worker: usize, epoch: u64) -> Option<u64> {
+        self.queue.group(epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.queue.cut(worker, through, held)
     }
 
     fn buffer(&self) -> Vec<u8> {
