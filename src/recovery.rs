@@ -8,7 +8,7 @@ use twinflow_connectors::{
 };
 use twinflow_operators::{
     models::Models,
-    recover::{CONNECTIONS, MODELS, Recovered},
+    recover::{CONNECTIONS, MODELS, Recovered, RecoveryProgress},
     store::{EntryKind, EpochPart, EpochStore, StoreError},
 };
 
@@ -28,11 +28,16 @@ pub(crate) struct Recovery {
 /// Reads everything committed and gives each configured name its number.
 pub(crate) fn recover(
     store: &dyn EpochStore,
+    workers: usize,
+    progress: &Arc<RecoveryProgress>,
     models: &Models,
     connections: &[String],
     keep_unknown: bool,
 ) -> Result<Recovery> {
-    let mut recovered = Recovered::read(|each| store.replay(each)).map_err(unreadable)?;
+    let read = Recovered::read(workers, Arc::clone(progress), |reading, each| {
+        store.replay_newest_first(workers, reading, each)
+    });
+    let mut recovered = read.map_err(unreadable)?;
     if let Some(damage) = recovered.damage() {
         return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
     }
@@ -51,8 +56,9 @@ pub(crate) fn recover(
     let models: Vec<_> =
         models.names().map(|name| (name.to_owned(), number(MODELS, name))).collect();
     let connections: Vec<_> = connections.iter().map(|name| number(CONNECTIONS, name)).collect();
-    refuse_unknown(&recovered, &known, keep_unknown)?;
-    recovered.keep_unknown(&known);
+    if refuse_unknown(&recovered, &known, keep_unknown)? {
+        recovered.keep_unknown(&known);
+    }
     let first_part = (!first.is_empty()).then_some(first);
     Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
 }
@@ -77,15 +83,15 @@ fn unreadable(error: StoreError) -> Error {
 }
 
 /// What is stored and not configured would be lost silently; so the start fails, or it is kept
-/// (law D8).
+/// (law D8). Says whether there is something to keep.
 pub(crate) fn refuse_unknown(
     recovered: &Recovered,
     known: &HashSet<(u16, u16)>,
     keep: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let unknown = recovered.unknown(known);
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let named = unknown.iter().map(|(space, name, count)| match *space {
         MODELS => format!("model \"{name}\" ({count} twins)"),
@@ -94,7 +100,7 @@ pub(crate) fn refuse_unknown(
     let names = named.collect::<Vec<_>>().join(", ");
     if keep {
         tracing::warn!(names, "kept as it is stored: the configuration lacks it");
-        return Ok(());
+        return Ok(true);
     }
     Err(Error::new(
         ErrorKind::StateRefused,

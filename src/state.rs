@@ -14,7 +14,7 @@ mod record;
 mod remove;
 mod transcode;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use twinflow_operators::recover::Recovered;
 
@@ -48,8 +48,8 @@ impl Stored {
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let log = StoppedLog::open(dir)?;
         let mut summary = None;
-        let recovered = Recovered::read(|each| {
-            summary = Some(log.replay(each)?);
+        let recovered = Recovered::read(1, Arc::default(), |reading, each| {
+            summary = Some(log.replay(reading, each)?);
             Ok::<_, Error>(())
         })?;
         whole(&recovered)?;

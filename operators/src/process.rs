@@ -4,6 +4,7 @@ mod call;
 mod failing;
 pub(crate) mod guard;
 pub(crate) mod ids;
+pub(crate) mod load;
 pub(crate) mod model_worker;
 mod pending;
 mod places;

@@ -4,9 +4,16 @@
 //! key is all that matters. Everything of an epoch is in one part per worker, and the parts of an
 //! epoch count together or not at all.
 
-use std::{fmt, io};
+mod piece;
+
+use std::{
+    fmt, io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use twinflow_connectors::route::LEDGER_BUCKET;
+
+pub use self::piece::{Piece, Places};
 
 /// What an entry is about. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +46,8 @@ pub enum EntryKind {
     Quarantined = 12,
     /// It was released. Space: model. Key: twin id.
     Released = 13,
+    /// The highest number that a dead letter was given. Value: u64. Folds by maximum.
+    DeadLetterNewest = 14,
     /// A source position that a person set, whatever was stored before (law D3). Space and key as
     /// `Position`. Value: next position u64; empty: none is stored.
     PositionSet = 15,
@@ -52,6 +61,11 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// Whether it belongs to a twin, and so to the worker of its bucket.
+    pub fn is_of_twin(self) -> bool {
+        matches!(self, Self::State | Self::Removal | Self::Route | Self::MessageId)
+    }
+
     /// The kind with this number on disk.
     pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
@@ -68,6 +82,7 @@ impl EntryKind {
             11 => Self::Name,
             12 => Self::Quarantined,
             13 => Self::Released,
+            14 => Self::DeadLetterNewest,
             15 => Self::PositionSet,
             200 => Self::DeadLetterKept,
             201 => Self::Void,
@@ -336,6 +351,27 @@ pub trait EpochStore: Send + Sync + 'static {
     /// Damage, a foreign or newer format, or an input error; the start fails with it.
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError>;
 
+    /// The same in pieces for so many shards, the newest piece first: what is replaced by something
+    /// newer need not be kept. Several threads may read and check; `reading` says how far they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replay`]; what was given before counts for nothing then.
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        _reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        let mut part = EpochPart::default();
+        self.replay(&mut |entry| {
+            let Entry { kind, bucket, space, key, value } = entry;
+            part.put(kind, bucket, space, key, value);
+        })?;
+        each(&Piece::of_part(part, shards));
+        Ok(())
+    }
+
     /// Takes the next generation.
     ///
     /// # Errors
@@ -424,6 +460,31 @@ pub trait EpochStore: Send + Sync + 'static {
     /// Counters for metrics.
     fn statistics(&self) -> StoreStatistics {
         StoreStatistics::default()
+    }
+}
+
+/// How far the reading of a store is, in bytes; it begins when the total is known.
+#[derive(Debug, Default)]
+pub struct Reading {
+    total: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Reading {
+    /// There are so many bytes to read.
+    pub fn begin(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So many more are read.
+    pub fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are read, and all of them; 0 of 0 before they are known.
+    pub fn get(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 }
 

@@ -27,6 +27,14 @@ const UNCOMMITTED_MAX: u64 = 4;
 /// The bell is looked at again after this time even if nobody rang.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Everything in a log.
+pub(super) fn read_back(log: &LocalLog) -> Result<Recovered> {
+    let read = Recovered::read(1, Arc::default(), |reading, each| {
+        log.replay_newest_first(1, reading, each)
+    });
+    Ok(read?)
+}
+
 /// What a log tells of itself while it is written.
 pub(super) struct Told {
     failure: Arc<Mutex<Option<StoreError>>>,
@@ -116,7 +124,7 @@ impl Changing {
         }
         let (options, told, bell) = options(Some(segment_bytes))?;
         let log = LocalLog::open(dir, options)?;
-        let recovered = Recovered::read(|each| log.replay(each))?;
+        let recovered = read_back(&log)?;
         whole(&recovered)?;
         Ok(Self { log, told, bell, recovered })
     }

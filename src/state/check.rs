@@ -1,6 +1,6 @@
 //! Everything that can be found wrong with a state directory, without changing it.
 
-use std::{collections::HashSet, convert::Infallible, path::Path};
+use std::{collections::HashSet, convert::Infallible, path::Path, sync::Arc};
 
 use serde::{Serialize, de::IgnoredAny};
 use twinflow_operators::{
@@ -68,8 +68,8 @@ pub(crate) fn check(dir: &Path, configured: Option<&Configured<'_>>) -> Result<C
         cut_off: None,
     };
     let mut summary = None;
-    let read = Recovered::read(|each| {
-        summary = Some(log.replay(each)?);
+    let read = Recovered::read(1, Arc::default(), |reading, each| {
+        summary = Some(log.replay(reading, each)?);
         Ok(())
     });
     let recovered = match read {

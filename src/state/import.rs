@@ -15,14 +15,14 @@ use twinflow_connectors::{
 use twinflow_operators::{
     quarantine::put_quarantined,
     recover::{
-        Recovered, StoredId, StoredRoute, put_stored_feedback, put_stored_head, put_stored_id,
+        StoredId, StoredRoute, put_stored_feedback, put_stored_head, put_stored_id,
         put_stored_letter, put_stored_position,
     },
-    store::{EntryKind, EpochPart, EpochStore},
+    store::{EntryKind, EpochPart},
 };
 
 use super::{
-    change::{Appender, options},
+    change::{Appender, options, read_back},
     record::{Bytes, End, FORMAT, Head, Record, Twin},
     transcode, whole,
 };
@@ -107,7 +107,7 @@ fn fill(
     lines.check_end(&end, twins)?;
     appender.append(part)?;
     appender.finish()?;
-    let back = Recovered::read(|each| new.log.replay(each))?;
+    let back = read_back(&new.log)?;
     whole(&back)?;
     if back.twins_total() as u64 != twins {
         return Err(lines.wrong("a twin is in it twice"));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
+    Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
 type Bell = Arc<dyn Fn() + Send + Sync>;
@@ -119,6 +119,15 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
 
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
         self.inner.replay(each)
+    }
+
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        self.inner.replay_newest_first(shards, reading, each)
     }
 
     fn claim(&self, workers: usize) -> Result<Claimed, StoreError> {

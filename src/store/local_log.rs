@@ -21,8 +21,10 @@ mod mistakes;
 mod options;
 mod pace;
 mod queue;
+mod readers;
 mod replay;
 mod room;
+mod segment;
 mod spares;
 #[cfg(feature = "server")]
 mod stopped;
@@ -40,7 +42,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
+    Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
@@ -57,7 +59,7 @@ use self::group::Group;
 use self::mistakes::Mistakes;
 use self::pace::Pace;
 use self::queue::Queue;
-use self::replay::{Found, Tail};
+use self::replay::{Found, Tail, Visit};
 use self::room::Room;
 use self::spares::Spares;
 use self::sweep::{Complete, Orders, Sweeps};
@@ -146,6 +148,14 @@ impl LocalLog {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads everything that is committed.
+    fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
+        let limit = self.options.recover_from;
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, visit)?;
+        *self.found() = Some(found);
+        Ok(())
+    }
+
     /// The end of the log, made safe to write behind.
     fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
         let open = tail::secure(&*self.disk, found)?;
@@ -195,10 +205,16 @@ impl LocalLog {
 
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
-        let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
-        *self.found() = Some(found);
-        Ok(())
+        self.visit(Visit::InOrder(each))
+    }
+
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        self.visit(Visit::NewestFirst(shards, reading, each))
     }
 
     fn claim(&self, workers: usize) -> Result<Claimed, StoreError> {

@@ -23,8 +23,9 @@ use super::{
     failing::Failing,
     guard::guarded,
     ids::{Handled, MessageIds, put_id, twin_of_key},
+    load::StoredTwin,
     places::Places,
-    routes::{Route, Routes},
+    routes::Routes,
     scope::EpochScope,
     settings::ModelSettings,
     statistics::ModelStatistics,
@@ -33,8 +34,7 @@ use super::{
     twin_run::TwinRun,
 };
 use crate::{
-    message::DecodeError,
-    model::{MessageProcessor, RawState, Rollback, TwinModel},
+    model::{MessageProcessor, TwinModel},
     prefetch::prefetch,
     quarantine::TwinNote,
     store::{EntryKind, EpochPart},
@@ -77,14 +77,8 @@ pub(crate) trait ModelWorker {
     fn expect(&mut self, twins: usize);
     /// Rewrites what lives here until `part` has `until` bytes; whether that was all.
     fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool;
-    /// Recovery: a stored state, its version, and the twin's stored route.
-    fn load(
-        &mut self,
-        hash: u64,
-        id: &str,
-        state: &[u8],
-        route: Option<&[u8]>,
-    ) -> Result<(), String>;
+    /// Recovery: twins that are not here yet; else says which of them does not load, and why.
+    fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)>;
     /// Recovery: a twin that is set aside.
     fn quarantine(&mut self, id: &str);
     /// Recovery: a message id that was handled.
@@ -362,32 +356,8 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         })
     }
 
-    fn load(
-        &mut self,
-        hash: u64,
-        id: &str,
-        stored: &[u8],
-        route: Option<&[u8]>,
-    ) -> Result<(), String> {
-        let state = guarded(|| decode_stored::<P::Model>(stored))??;
-        // A migrated state does not roll back to the form that it was migrated from.
-        let saved = (P::ROLLBACK == Rollback::LastEncoded).then(|| rmp_serde::to_vec_named(&state));
-        let saved =
-            saved.transpose().map_err(|error| error.to_string())?.map(Vec::into_boxed_slice);
-        let index = self.table.find_or_insert(hash, id);
-        let number = match route.map(|bytes| Route::decode(bytes).ok_or("its route is damaged")) {
-            Some(route) => self.routes.intern(route?),
-            None => 0,
-        };
-        let slot = self.table.slot_mut(index);
-        if slot.state.is_none() {
-            self.statistics.twins.fetch_add(1, Ordering::Relaxed);
-        }
-        (slot.state, slot.route) = (Some(state), number);
-        if let Some(saved) = saved {
-            self.saved.insert(index, saved);
-        }
-        Ok(())
+    fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)> {
+        self.load_all(twins)
     }
 
     fn quarantine(&mut self, id: &str) {
@@ -430,23 +400,6 @@ pub(super) fn state_json<S: Serialize>(state: &S) -> Vec<u8> {
     json.and_then(|json| json).unwrap_or_else(|why| {
         serde_json::to_vec(&serde_json::json!({ "not_json": why })).expect("a text is JSON")
     })
-}
-
-/// Stored form of a state: schema version u32, MessagePack with field names.
-fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
-    let (version, bytes) = stored.split_first_chunk::<4>().ok_or("it is cut short")?;
-    let version = u32::from_le_bytes(*version);
-    let newest = M::STATE_VERSION;
-    if version > newest {
-        return Err(format!(
-            "it has state version {version}, this program knows {newest}: \
-             it was written by a newer one"
-        ));
-    }
-    let state = RawState::new(bytes);
-    let decoded: Result<M, DecodeError> =
-        if version == newest { state.deserialize() } else { M::migrate(version, state) };
-    decoded.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

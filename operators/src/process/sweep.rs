@@ -101,6 +101,7 @@ impl TwinSweep {
                 Stage::Names => {
                     if shared.setup.index == 0 {
                         shared.setup.recovered.put_names(part);
+                        dead_letters_newest(shared, part);
                     }
                     quarantined(shared, part);
                     Stage::Kept(0)
@@ -120,6 +121,14 @@ impl TwinSweep {
                 Stage::Done => return,
             };
         }
+    }
+}
+
+/// What the ends of dead letters tell of their numbers goes with the segments that hold them.
+fn dead_letters_newest(shared: &WorkerShared, part: &mut EpochPart) {
+    let newest = shared.setup.dead_letters.newest();
+    if newest > 0 {
+        part.put_ledger(EntryKind::DeadLetterNewest, 0, &[], &newest.to_le_bytes());
     }
 }
 

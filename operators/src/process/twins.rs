@@ -59,7 +59,7 @@ impl Twins {
         let TwinsSetup { models, slots, shared, encode } = setup;
         let by_number = models.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         let (worker, workers) = (shared.setup.index, shared.setup.edge.workers);
-        let (now, sweep) = (recovered.now, TwinSweep::default());
+        let (now, sweep) = (recovered.now(), TwinSweep::default());
         let mut twins = Self { by_number, models, slots, shared, encode, now, sweep };
         let Self { by_number, models, .. } = &mut twins;
         let loaded = recovered.load(worker, workers, |number, load| {

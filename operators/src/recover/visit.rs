@@ -3,7 +3,7 @@
 use twinflow_connectors::{
     link::{OutboxEntry, Position},
     message::Timestamp,
-    route::bucket,
+    route::{bucket, twin_hash},
 };
 
 use super::{CONNECTIONS, MODELS, Recovered};
@@ -89,11 +89,6 @@ pub struct Removed {
 }
 
 impl Recovered {
-    /// The latest time of any epoch (law P6).
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
     /// Names of models with their numbers.
     pub fn models(&self) -> impl Iterator<Item = (u16, &str)> {
         self.names_of(MODELS)
@@ -105,7 +100,7 @@ impl Recovered {
     }
 
     fn names_of(&self, space: u16) -> impl Iterator<Item = (u16, &str)> {
-        let names = self.names.range((space, 0)..=(space, u16::MAX));
+        let names = self.ledger.names.range((space, 0)..=(space, u16::MAX));
         names.map(|((_, number), name)| (*number, name.as_str()))
     }
 
@@ -118,13 +113,9 @@ impl Recovered {
         &self,
         mut each: impl FnMut(StoredTwin<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let stored = self.stored();
-        stored.states.iter().try_for_each(|twin| {
-            each(StoredTwin {
-                model: twin.space,
-                id: twin.key,
-                state: twin.value,
-                route: stored.routes.get(twin.hash, twin.space, twin.key),
+        self.shards().try_for_each(|shard| {
+            shard.each_twin(&mut |twin, route| {
+                each(StoredTwin { model: twin.space, id: twin.key, state: twin.value, route })
             })
         })
     }
@@ -138,16 +129,16 @@ impl Recovered {
         &self,
         mut each: impl FnMut(StoredId<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let stored = self.stored();
-        stored
-            .ids
-            .iter()
-            .try_for_each(|id| each(StoredId { model: id.space, key: id.key, value: id.value }))
+        self.shards().try_for_each(|shard| {
+            shard
+                .ids()
+                .try_for_each(|id| each(StoredId { model: id.space, key: id.key, value: id.value }))
+        })
     }
 
     /// Every stored position with the number of its connection, sorted.
     pub fn all_positions(&self) -> Vec<(u16, Position)> {
-        let mut all: Vec<_> = self.positions.iter().collect();
+        let mut all: Vec<_> = self.ledger.positions.iter().collect();
         all.sort_unstable();
         let position =
             |topic: &String, partition, next| Position { topic: topic.clone(), partition, next };
@@ -160,7 +151,8 @@ impl Recovered {
 
     /// All unconfirmed feedback with the number of its connection, in order.
     pub fn all_feedback(&self) -> impl Iterator<Item = (u16, &OutboxEntry)> {
-        self.outbox.iter().map(|((connection, ..), entry)| (*connection, entry))
+        let all = self.ledger.outbox.iter();
+        all.filter_map(|((connection, ..), entry)| Some((*connection, entry.as_ref()?)))
     }
 
     /// Decodes and migrates every state as a start does (law D9), and every message id; what
@@ -171,31 +163,42 @@ impl Recovered {
     /// The first that does not load: model, twin and field.
     pub fn try_load(&self, models: &Models) -> Result<usize, String> {
         let mut workers = models.workers(|name| self.number(MODELS, name), true);
+        let known: Vec<u16> = workers.iter().map(|(number, _)| *number).collect();
+        let twins: usize = self
+            .shards()
+            .flat_map(|shard| shard.twins().collect::<Vec<_>>())
+            .filter_map(|(model, twins)| known.contains(&model).then_some(twins))
+            .sum();
         self.load(0, 1, |number, load| {
             match workers.iter_mut().find(|(known, _)| *known == number) {
                 Some((_, worker)) => load(&mut **worker),
                 None => Ok(()),
             }
         })?;
-        let known = |model| workers.iter().any(|(known, _)| *known == model);
-        Ok(self.stored().states.iter().filter(|twin| known(twin.space)).count())
+        Ok(twins)
     }
 
     /// Writes into `part` that everything of a model is gone (law D8).
     pub fn put_model_gone(&self, model: u16, part: &mut EpochPart) -> Removed {
         let mut removed = Removed::default();
-        let name = self.names.get(&(MODELS, model));
-        let stored = self.stored();
-        for twin in stored.states.iter().filter(|twin| twin.space == model) {
-            part.put(EntryKind::Removal, bucket(twin.hash), model, twin.key, &[]);
-            removed.twins += 1;
-        }
-        for id in stored.ids.iter().filter(|id| id.space == model) {
-            put_gone_id(part, model, id.key);
-            removed.message_ids += 1;
-        }
-        drop(stored);
-        for (_, twin) in self.quarantined.keys().filter(|(of, _)| *of == model) {
+        let name = self.ledger.names.get(&(MODELS, model));
+        let told: Result<(), std::convert::Infallible> = self.each_twin(|twin| {
+            if twin.model == model {
+                part.put(EntryKind::Removal, bucket(twin_hash(twin.id)), model, twin.id, &[]);
+                removed.twins += 1;
+            }
+            Ok(())
+        });
+        told.unwrap_or_else(|never| match never {});
+        let told: Result<(), std::convert::Infallible> = self.each_message_id(|id| {
+            if id.model == model {
+                put_gone_id(part, model, id.key);
+                removed.message_ids += 1;
+            }
+            Ok(())
+        });
+        told.unwrap_or_else(|never| match never {});
+        for (_, twin) in self.ledger.quarantined.keys().filter(|(of, _)| *of == model) {
             part.put_ledger(EntryKind::Released, model, twin.as_bytes(), &[]);
             removed.quarantined += 1;
         }
@@ -203,7 +206,7 @@ impl Recovered {
             part.put_ledger(EntryKind::Delivered, connection, &feedback_key(entry), &[]);
             removed.feedback += 1;
         }
-        for letter in self.dead_letters.values().filter(|letter| letter.model.as_ref() == name) {
+        for letter in self.dead_letters().filter(|letter| letter.model.as_ref() == name) {
             let key = letter.number.to_le_bytes();
             part.put_ledger(EntryKind::DeadLetterDropped, 0, &key, &[]);
             removed.dead_letters += 1;
@@ -278,17 +281,13 @@ pub fn put_stored_head(
     models.into_iter().for_each(|(number, name)| names(MODELS, number, &name));
     connections.into_iter().for_each(|(number, name)| names(CONNECTIONS, number, &name));
     part.put_ledger(EntryKind::Time, 0, &0u16.to_le_bytes(), &now.0.to_le_bytes());
-    // A number that went tells it, too.
     let newest = dead_letters_newest.to_le_bytes();
-    part.put_ledger(EntryKind::DeadLetterDropped, 0, &newest, &[]);
+    part.put_ledger(EntryKind::DeadLetterNewest, 0, &[], &newest);
 }
 
 #[cfg(test)]
 mod tests {
-    use twinflow_connectors::{
-        link::FeedbackId,
-        route::{LEDGER_BUCKET, twin_hash},
-    };
+    use twinflow_connectors::{link::FeedbackId, route::LEDGER_BUCKET};
 
     use super::*;
     use crate::{

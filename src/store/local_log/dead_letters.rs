@@ -51,22 +51,30 @@ impl Place {
     }
 }
 
-/// An entry of a frame as it was appended, but for the payload of a dead letter.
-///
-/// `None` if it is no entry that [`DeadLetters::copy`] writes.
-pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>> {
+/// A dead letter is at this place now, or gone.
+pub(super) type Change = (u64, Option<Place>);
+
+/// Notes what an entry of a frame tells of dead letters; `None` if it is no entry that
+/// [`DeadLetters::copy`] writes.
+pub(super) fn note(entry: &Entry<'_>, changes: &mut Vec<Change>) -> Option<()> {
     match entry.kind {
         EntryKind::DeadLetter => {
-            let (description, place) = dead_letter::split(entry.value)?;
-            index.apply([(dead_letter::number(entry.key)?, Some(Place::decode(place)?))]);
-            Some(Entry { value: description, ..entry })
+            let (_, place) = dead_letter::split(entry.value)?;
+            changes.push((dead_letter::number(entry.key)?, Some(Place::decode(place)?)));
         }
-        EntryKind::DeadLetterDropped => {
-            index.apply([(dead_letter::number(entry.key)?, None)]);
-            Some(entry)
-        }
-        EntryKind::DeadLetterKept | EntryKind::Void => None,
-        _ => Some(entry),
+        EntryKind::DeadLetterDropped => changes.push((dead_letter::number(entry.key)?, None)),
+        EntryKind::DeadLetterKept | EntryKind::Void => return None,
+        _ => {}
+    }
+    Some(())
+}
+
+/// An entry of a frame as it was appended, but for the payload of a dead letter.
+pub(super) fn appended(entry: Entry<'_>) -> Entry<'_> {
+    let is_letter = entry.kind == EntryKind::DeadLetter;
+    match dead_letter::split(entry.value).filter(|_| is_letter) {
+        Some((description, _)) => Entry { value: description, ..entry },
+        None => entry,
     }
 }
 
@@ -107,7 +115,7 @@ impl Index {
         *self.letters() = Letters::default();
     }
 
-    fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<Place>)>) {
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         let mut letters = self.letters();
         changes.into_iter().for_each(|(number, place)| letters.set(number, place));
     }
@@ -170,7 +178,7 @@ pub(super) struct DeadLetters {
     current: Option<Current>,
     next_file: u32,
     payloads: Vec<u8>,
-    changes: Vec<(u64, Option<Place>)>,
+    changes: Vec<Change>,
     scratch: EpochPart,
     mistakes: Mistakes,
 }

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use twinflow_operators::store::{Entry, StoreError};
+use twinflow_operators::store::{Piece, Reading, StoreError};
 
 use super::dead_letters::Index;
 use super::disk::{Directory, Disk};
 use super::format::{FrameKind, VERSION};
-use super::replay::{self, Found, segment_name};
+use super::replay::{self, Found, Visit};
+use super::segment::segment_name;
 use super::{disk_bytes, marker};
 
 /// A log that nobody writes while this is held.
@@ -65,13 +66,18 @@ impl StoppedLog {
         Ok(Self { disk, log_id, index: Index::default(), _lock: lock })
     }
 
-    /// Gives every entry that counts, in order; every check of every frame is made.
+    /// Gives everything that counts, the newest first; every check of every frame is made.
     ///
     /// # Errors
     ///
     /// `Corrupt` with the place, or the operating system's.
-    pub(crate) fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<LogSummary, StoreError> {
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, None, each)?;
+    pub(crate) fn replay(
+        &self,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<LogSummary, StoreError> {
+        let visit = Visit::NewestFirst(1, reading, each);
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, None, visit)?;
         Ok(self.summary(&found))
     }
 

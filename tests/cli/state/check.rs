@@ -123,5 +123,5 @@ fn law_d8_d9_with_a_file_it_says_what_a_start_would_say() {
     fs::write(dir.path().join("twinflow.toml"), format!("{FILE}{more}")).unwrap();
     let ended = run(dir.path(), &["state", "check"]);
     assert_eq!(ended.code, Some(78), "{ended:?}");
-    assert!(ended.out.contains("model \"kept\": the stored state of twin \"twin "), "{ended:?}");
+    assert!(ended.out.contains("\": the stored state of twin \"twin "), "{ended:?}");
 }

@@ -17,10 +17,14 @@ fn copied(from: &Path, to: &Path, how: &[&str]) -> String {
     fs::read_to_string(file).unwrap()
 }
 
-/// The lines between the first and the last.
+/// The lines between the first and the last; twins, which come in no order, sorted and first.
 fn middle(export: &str) -> Vec<&str> {
-    let lines: Vec<_> = export.lines().collect();
-    lines[1..lines.len() - 1].to_vec()
+    let mut lines: Vec<_> = export.lines().skip(1).collect();
+    lines.pop();
+    let is_twin = |line: &&str| line.starts_with("{\"twin\"");
+    let (mut twins, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_twin);
+    twins.sort_unstable();
+    [twins, others].concat()
 }
 
 fn ids(broker: &MemoryBroker) -> Vec<(String, String)> {

@@ -332,8 +332,9 @@ impl Bench {
         Out { result }
     }
 
-    /// Begins the next sweep; what was written before is forgotten.
+    /// Begins the next sweep; what was written before is committed, and forgotten.
     pub(super) fn begin_sweep(&mut self) {
+        self.shared.setup.dead_letters.commit(self.epoch);
         self.store.sweep.fetch_add(1, Ordering::Relaxed);
         self.written = EpochPart::default();
         self.shares =

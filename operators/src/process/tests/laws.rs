@@ -138,7 +138,7 @@ fn law_p6_time_follows_what_was_received_and_never_goes_back() {
     bench.epoch(&[In { at: 100, ..told("a") }]);
     bench.epoch(&[In { at: 50, ..told("b") }]);
     bench.epoch(&[In { at: 500, ..asked(RowKind::Read) }]);
-    assert_eq!(bench.recovered().now.as_millis(), 100_000);
+    assert_eq!(bench.recovered().now().as_millis(), 100_000);
 }
 
 #[test]

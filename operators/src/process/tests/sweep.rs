@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize, Serializer};
 use twinflow_connectors::row::RowKind;
 
-use super::bench::{Bench, In, Note, asked, told};
+use super::bench::{Bench, In, Note, asked, replayed, told};
 use crate::{
     context::ProcessingContext,
     message::Messages,
@@ -87,6 +87,19 @@ fn sweep_alone(mut bench: Bench) {
         assert_eq!(swept, expected);
     }
     assert_eq!(swept.len(), expected.len());
+}
+
+#[test]
+fn law_d2_a_sweep_keeps_the_number_of_a_dead_letter_that_went() {
+    let mut bench = Bench::new(Note::<false> { greeting: None });
+    bench.epoch(&[told("fail")]);
+    bench.epoch(&[replayed(1, "a")]);
+    bench.begin_sweep();
+    while !bench.swept() {
+        bench.sweep();
+    }
+    let recovered = bench.recovered();
+    assert_eq!((recovered.dead_letters().count(), recovered.dead_letters_newest()), (0, 1));
 }
 
 #[test]
