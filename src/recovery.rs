@@ -9,7 +9,7 @@ use twinflow_connectors::{
 use twinflow_operators::{
     models::Models,
     recover::{CONNECTIONS, MODELS, Recovered, RecoveryProgress},
-    store::{EntryKind, EpochPart, EpochStore},
+    store::{EntryKind, EpochPart, EpochStore, StoreError},
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -34,9 +34,10 @@ pub(crate) fn recover(
     connections: &[String],
     keep_unknown: bool,
 ) -> Result<Recovery> {
-    let mut recovered = Recovered::read(workers, Arc::clone(progress), |reading, each| {
+    let read = Recovered::read(workers, Arc::clone(progress), |reading, each| {
         store.replay_newest_first(workers, reading, each)
-    })?;
+    });
+    let mut recovered = read.map_err(unreadable)?;
     if let Some(damage) = recovered.damage() {
         return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
     }
@@ -62,9 +63,32 @@ pub(crate) fn recover(
     Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
 }
 
+/// Why there is no start, and what a person can do about damage (law D7).
+fn unreadable(error: StoreError) -> Error {
+    let epoch = match &error {
+        StoreError::Corrupt { last_good_epoch, .. } => Some(*last_good_epoch),
+        _ => None,
+    };
+    let error = Error::from(error);
+    match epoch {
+        None => error,
+        Some(epoch) => Error::new(
+            error.kind(),
+            format!(
+                "{error}; import an export into a new directory, or give up everything behind \
+                 that epoch with twinflow run --recover-from {epoch}"
+            ),
+        ),
+    }
+}
+
 /// What is stored and not configured would be lost silently; so the start fails, or it is kept
 /// (law D8). Says whether there is something to keep.
-fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool) -> Result<bool> {
+pub(crate) fn refuse_unknown(
+    recovered: &Recovered,
+    known: &HashSet<(u16, u16)>,
+    keep: bool,
+) -> Result<bool> {
     let unknown = recovered.unknown(known);
     if unknown.is_empty() {
         return Ok(false);
@@ -82,7 +106,8 @@ fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool
         ErrorKind::StateRefused,
         format!(
             "the state has what the configuration lacks: {names}; add it to the configuration, \
-             keep it for later with --keep-unknown, or start with another state directory"
+             keep it for later with twinflow run --keep-unknown, or remove it for good with \
+             twinflow state drop --model or --connection"
         ),
     ))
 }

@@ -11,7 +11,7 @@ mod places;
 mod repeats;
 mod replays;
 mod requests;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod scope;
 mod settings;
 mod statistics;

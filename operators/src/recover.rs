@@ -8,6 +8,7 @@ mod ledger;
 mod newest;
 mod progress;
 mod shard;
+mod visit;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -23,6 +24,10 @@ use twinflow_connectors::{
 
 pub use self::progress::RecoveryProgress;
 pub(crate) use self::shard::Load;
+pub use self::visit::{
+    Removed, StoredId, StoredRoute, StoredTwin, put_position_set, put_stored_feedback,
+    put_stored_head, put_stored_id, put_stored_letter, put_stored_position,
+};
 use self::{ledger::Ledger, shard::Shard};
 use crate::{
     dead_letter::DeadLetter,
@@ -104,7 +109,7 @@ impl Recovered {
     }
 
     /// The latest time of any epoch (law P6).
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.ledger.now
     }
 

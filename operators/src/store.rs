@@ -35,7 +35,8 @@ pub enum EntryKind {
     DeadLetter = 7,
     /// A dead letter is gone. Key: number u64.
     DeadLetterDropped = 8,
-    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer.
+    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer;
+    /// empty: the id is gone.
     MessageId = 9,
     /// The latest time of an epoch (law P6). Value: microseconds u64. Folds by maximum.
     Time = 10,
@@ -47,6 +48,9 @@ pub enum EntryKind {
     Released = 13,
     /// The highest number that a dead letter was given. Value: u64. Folds by maximum.
     DeadLetterNewest = 14,
+    /// A source position that a person set, whatever was stored before (law D3). Space and key as
+    /// `Position`. Value: next position u64; empty: none is stored.
+    PositionSet = 15,
     /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
@@ -79,6 +83,7 @@ impl EntryKind {
             12 => Self::Quarantined,
             13 => Self::Released,
             14 => Self::DeadLetterNewest,
+            15 => Self::PositionSet,
             200 => Self::DeadLetterKept,
             201 => Self::Void,
             _ => return None,

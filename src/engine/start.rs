@@ -214,7 +214,9 @@ fn run(
     if let Some(why) = parts.recovered.failure() {
         parts.end();
         drop(workers);
-        return Err(Error::new(ErrorKind::StateRefused, why));
+        let next = "start the program that wrote it, or give the model a migration; \
+                    twinflow state check makes the same look without a start";
+        return Err(Error::new(ErrorKind::StateRefused, format!("{why}; {next}")));
     }
     let watch = Watch::start(&parts)?;
     suspected.settle(&parts);

@@ -175,7 +175,8 @@ pub(super) fn listen(config: &Config) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-fn runtime() -> Result<Runtime> {
+/// Threads of a server, or of who asks for one.
+pub(super) fn runtime() -> Result<Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("twinflow:api")

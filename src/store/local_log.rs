@@ -14,6 +14,8 @@ mod error;
 mod format;
 mod group;
 mod history;
+#[cfg(feature = "server")]
+mod import;
 mod marker;
 mod mistakes;
 mod options;
@@ -24,6 +26,8 @@ mod replay;
 mod room;
 mod segment;
 mod spares;
+#[cfg(feature = "server")]
+mod stopped;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -42,7 +46,11 @@ use twinflow_operators::store::{
 };
 
 pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
+#[cfg(feature = "server")]
+pub(crate) use self::import::NewLog;
 pub use self::options::LogOptions;
+#[cfg(feature = "server")]
+pub(crate) use self::stopped::{LogSummary, StoppedLog};
 
 use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
@@ -146,13 +154,6 @@ impl LocalLog {
         let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, visit)?;
         *self.found() = Some(found);
         Ok(())
-    }
-
-    /// Bytes of all files; what cannot be looked at is not counted.
-    fn disk_bytes(&self) -> u64 {
-        let names = self.disk.list().unwrap_or_default();
-        let length = |name: &String| self.disk.open(name, Access::Read)?.length();
-        names.iter().filter_map(|name| length(name).ok()).sum()
     }
 
     /// The end of the log, made safe to write behind.
@@ -295,8 +296,15 @@ impl EpochStore for LocalLog {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        StoreStatistics { disk_bytes: self.disk_bytes(), ..self.counters.read() }
+        StoreStatistics { disk_bytes: disk_bytes(&*self.disk), ..self.counters.read() }
     }
+}
+
+/// Bytes of all files; what cannot be looked at is not counted.
+fn disk_bytes(disk: &dyn Disk) -> u64 {
+    let names = disk.list().unwrap_or_default();
+    let length = |name: &String| disk.open(name, Access::Read)?.length();
+    names.iter().filter_map(|name| length(name).ok()).sum()
 }
 
 impl Drop for LocalLog {

@@ -3,6 +3,7 @@
 
 mod cases;
 mod killed;
+mod reset;
 mod tools;
 
 use std::{path::Path, time::Duration};

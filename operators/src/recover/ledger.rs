@@ -1,6 +1,6 @@
 //! What belongs to no twin (law D2), folded by one thread from its newest entries to the oldest.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry::Vacant};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map::Entry::Vacant};
 
 use twinflow_connectors::{link::OutboxEntry, message::Timestamp};
 
@@ -19,6 +19,8 @@ pub(super) struct Ledger {
     /// Names by space (0 models, 1 connections) and number.
     pub(super) names: BTreeMap<(u16, u16), String>,
     pub(super) positions: HashMap<(u16, String, i32), u64>,
+    /// Those that a person set: what is older counts for nothing.
+    set: HashSet<(u16, String, i32)>,
     pub(super) outbox: BTreeMap<FeedbackKey, Option<OutboxEntry>>,
     pub(super) dead_letters: BTreeMap<u64, Option<DeadLetter>>,
     /// The largest number of one, of those that went, too.
@@ -42,17 +44,34 @@ impl Ledger {
         self.outbox.retain(|_, feedback| feedback.is_some());
         self.dead_letters.retain(|_, letter| letter.is_some());
         self.quarantined.retain(|_, twin| twin.is_some());
+        self.set = HashSet::new();
+    }
+
+    fn position(&mut self, key: (u16, String, i32), next: u64) {
+        if !self.set.contains(&key) {
+            let known = self.positions.entry(key).or_default();
+            *known = next.max(*known);
+        }
     }
 
     fn put(&mut self, Entry { kind, space, key, value, .. }: Entry<'_>) -> Option<()> {
         match kind {
-            EntryKind::State | EntryKind::Route | EntryKind::Removal | EntryKind::MessageId => {
-                return None;
-            }
+            EntryKind::State
+            | EntryKind::Route
+            | EntryKind::Removal
+            | EntryKind::MessageId
+            | EntryKind::Void => return None,
             EntryKind::Position => {
                 let (topic, partition) = read_position_key(key)?;
-                let known = self.positions.entry((space, topic, partition)).or_default();
-                *known = read_number(value)?.max(*known);
+                self.position((space, topic, partition), read_number(value)?);
+            }
+            EntryKind::PositionSet => {
+                let (topic, partition) = read_position_key(key)?;
+                let key = (space, topic, partition);
+                if !value.is_empty() {
+                    self.position(key.clone(), read_number(value)?);
+                }
+                self.set.insert(key);
             }
             EntryKind::Feedback => {
                 if let Vacant(vacant) = self.outbox.entry(read_feedback_key(space, key)?) {

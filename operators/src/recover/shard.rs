@@ -58,7 +58,10 @@ impl Shard {
     fn put(&mut self, hash: u64, Entry { kind, space, key, value, .. }: Entry<'_>) {
         match kind {
             EntryKind::Route => self.routes.put(hash, space, key, Some(value)),
-            EntryKind::MessageId => self.ids.put(hash, space, key, Some(value)),
+            EntryKind::MessageId => {
+                let value = Some(value).filter(|value| !value.is_empty());
+                self.ids.put(hash, space, key, value);
+            }
             EntryKind::Removal => {
                 self.states.put(hash, space, key, None);
                 self.routes.put(hash, space, key, None);
@@ -88,6 +91,21 @@ impl Shard {
                 kept.put(kind, bucket(hash), found.space, found.key, found.value);
             }
         }
+    }
+
+    /// Gives every twin: model, id, state, route.
+    pub(super) fn each_twin<E>(
+        &self,
+        each: &mut impl FnMut(&Found<'_>, Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.states
+            .iter()
+            .try_for_each(|twin| each(&twin, self.routes.get(twin.hash, twin.space, twin.key)))
+    }
+
+    /// Every message id.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Found<'_>> {
+        self.ids.iter()
     }
 
     /// Loads everything into the models of its worker, giving memory back on the way. `loaded` is

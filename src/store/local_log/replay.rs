@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub(super) dead_letters: Vec<u32>,
     /// Bytes of groups in the segments that are needed.
     pub(super) log_bytes: u64,
+    /// Segment and offset of a write that was cut off.
+    pub(super) cut_off: Option<(u64, u64)>,
 }
 
 /// The last segment.
@@ -85,6 +87,12 @@ pub(super) fn replay(
 }
 
 impl Found {
+    /// A log without a frame that goes on behind an older one.
+    #[cfg(feature = "server")]
+    pub(super) fn behind(history: History) -> Self {
+        Self { history, ..Self::new(&[]) }
+    }
+
     fn new(names: &[String]) -> Self {
         let half_made = |name: &&String| {
             segment_number(name, ".copy").is_some()
@@ -100,6 +108,7 @@ impl Found {
             spares: names.iter().filter_map(|name| spare_number(name)).collect(),
             dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
             log_bytes: 0,
+            cut_off: None,
         }
     }
 }
@@ -192,6 +201,7 @@ impl<'a> Judge<'a> {
             Ending::Torn { at, .. } if newest => {
                 let segment = segment_name(number);
                 tracing::warn!(segment, at, "dropping a write that was cut off");
+                self.found.cut_off = Some((number, at));
             }
             Ending::Torn { at, .. } => {
                 let what = format!("frame {lost} is not what was written");
