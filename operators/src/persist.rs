@@ -11,7 +11,11 @@ use timely::{
     },
 };
 
-use crate::{store::EpochPart, worker::WorkerShared};
+use crate::{
+    mistakes::{self, Mistake},
+    store::EpochPart,
+    worker::WorkerShared,
+};
 
 /// An epoch whose changes are durable on the worker that says so.
 pub(crate) type Durable = Vec<u64>;
@@ -75,7 +79,8 @@ pub(crate) fn persist<'scope>(
                     store.closed(worker, through);
                     closed = through;
                 }
-                let durable = store.durable(worker);
+                let early = mistakes::has(Mistake::AcknowledgeBeforeDurable);
+                let durable = if early { closed } else { store.durable(worker) };
                 while let Some(done) = owed.first_entry().filter(|owed| {
                     // Nothing is durable before it was handed over, whatever the store says.
                     *owed.key() < durable && *owed.key() < closed

@@ -20,6 +20,7 @@ use self::{
 };
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
+    mistakes::{self, Mistake},
     process::{ids::twin_of_key, model_worker::ModelWorker, scope::put_feedback},
     quarantine::Quarantined,
     store::{Entry, EntryKind, EpochPart, entries, first_entry_len},
@@ -128,7 +129,8 @@ impl Recovered {
                 let (topic, partition) = read_position_key(key)?;
                 let next = u64::from_le_bytes(value.try_into().ok()?);
                 let known = self.positions.entry((space, topic, partition)).or_default();
-                *known = next.max(*known);
+                let last = mistakes::has(Mistake::PositionsByLast);
+                *known = if last { next } else { next.max(*known) };
             }
             EntryKind::Feedback => {
                 let feedback: OutboxEntry = rmp_serde::from_slice(value).ok()?;

@@ -20,6 +20,8 @@ mod options;
 mod queue;
 mod replay;
 mod room;
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod simulated;
 mod spares;
 mod sweep;
 mod tail;

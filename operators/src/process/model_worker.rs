@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     message::DecodeError,
+    mistakes::{self, Mistake},
     model::{MessageProcessor, RawState, Rollback, TwinModel},
     prefetch::prefetch,
     quarantine::TwinNote,
@@ -341,6 +342,9 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
     fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
         if !self.sweep_twins(within, until, part) {
             return false;
+        }
+        if mistakes::has(Mistake::IdsNotSwept) {
+            return true;
         }
         let number = self.number;
         self.ids.sweep(&mut within.ids, |key, handled| {

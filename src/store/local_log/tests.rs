@@ -6,7 +6,6 @@ mod driver;
 mod golden;
 mod real;
 mod recovering;
-mod sim;
 mod steps;
 mod sweeping;
 mod world;

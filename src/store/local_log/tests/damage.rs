@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EpochStore, StoreError};
 
+use super::super::simulated::{Random, SimDisk};
 use super::driver::{Owned, claimed, contents, state};
-use super::sim::{Random, SimDisk};
 
 /// A sealed log over several segments, and what it holds.
 pub(super) fn sealed() -> (SimDisk, Vec<Owned>) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
 
 use super::super::mistakes::Mistake;
+use super::super::simulated::Random;
 use super::super::{Disk, LocalLog, LogOptions};
-use super::sim::Random;
 
 pub(super) const SEGMENT: u64 = 20 << 10;
 
