@@ -16,7 +16,8 @@ pub enum Mistake {
     PositionsByLast,
     /// What was taken before is taken again (law S2).
     NoReplayFilter,
-    /// A later frame proves nothing: damage counts as a write that was cut off (law D7).
+    /// A later frame proves nothing, nor does the marker: damage counts as a write that was cut off
+    /// (law D7).
     ProofNotLookedAt,
     /// A sweep leaves the ids of messages out (laws D2, D5).
     IdsNotSwept,

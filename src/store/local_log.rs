@@ -62,7 +62,7 @@ use self::writer::{Writer, mix};
 pub struct LocalLog {
     disk: Arc<dyn Disk>,
     options: LogOptions,
-    log_id: u64,
+    known: marker::Known,
     /// What replay found, until it is claimed.
     found: Mutex<Option<Found>>,
     queue: Arc<Queue>,
@@ -110,7 +110,7 @@ impl LocalLog {
     ///
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Self, StoreError> {
-        let (lock, log_id) = marker::take(&*disk, mix(options.random))?;
+        let (lock, known) = marker::take(&*disk, mix(options.random))?;
         let orders: Arc<Orders> = Arc::default();
         Ok(Self {
             room: Arc::new(Room::new(
@@ -120,7 +120,7 @@ impl LocalLog {
             )),
             disk,
             options,
-            log_id,
+            known,
             found: Mutex::default(),
             queue: Arc::default(),
             index: Arc::default(),
@@ -147,6 +147,11 @@ impl LocalLog {
 
     /// The end of the log, made safe to write behind.
     fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
+        if found.cut.is_some() {
+            // What is given up is known no more, or the next start would miss it.
+            let proven = found.tail.as_ref().and(Some(found.history.sequence)).unwrap_or(0);
+            marker::prove(&*self.disk, marker::Known { proven, ..self.known })?;
+        }
         let open = tail::secure(&*self.disk, found)?;
         let options = &self.options;
         let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
@@ -165,7 +170,7 @@ impl LocalLog {
         let found_bytes = (complete.live_bytes, found.log_bytes);
         let mut writer = Writer {
             disk: Arc::clone(&self.disk),
-            log_id: self.log_id,
+            log_id: self.known.log_id,
             random: options.random,
             segment_bytes,
             mistakes,
@@ -183,6 +188,7 @@ impl LocalLog {
             oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
             complete,
             roll: false,
+            prove: true,
             spares: Arc::clone(&self.spares),
             room: Arc::clone(&self.room),
         };
@@ -194,7 +200,7 @@ impl LocalLog {
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
         let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
+        let found = replay::replay(&*self.disk, self.known, &self.index, limit, each)?;
         *self.found() = Some(found);
         Ok(())
     }

@@ -98,6 +98,8 @@ pub(super) enum Work {
     Epochs(BTreeMap<u64, Parts>),
     /// Write a seal. Every epoch below this one is durable.
     Seal(u64),
+    /// The same because somebody stops: the marker says how far the log goes.
+    Close(u64),
     /// End.
     Stop,
 }
@@ -178,8 +180,9 @@ impl Queue {
         state.seals_done >= wanted
     }
 
-    /// Waits for work. `unsealed_for` is how long an unsealed log may be idle, if it is unsealed.
-    pub(super) fn next(&self, unsealed_for: Option<Duration>) -> Work {
+    /// Waits for work. `unsealed_for` is how long an unsealed log may be idle, if it is unsealed;
+    /// `closed`: nothing came since it was closed.
+    pub(super) fn next(&self, unsealed_for: Option<Duration>, closed: bool) -> Work {
         let mut state = self.state();
         loop {
             if state.stopped || state.failed {
@@ -194,8 +197,8 @@ impl Queue {
                 return self.take(&mut state, first);
             }
             if seal_asked && company.is_none() {
-                if unsealed_for.is_some() {
-                    return Work::Seal(self.durable());
+                if !closed {
+                    return Work::Close(self.durable());
                 }
                 state.seals_done = state.seals_wanted;
                 self.sealed.notify_all();
@@ -322,7 +325,7 @@ mod tests {
         queue.append(1, 11, part());
         queue.closed(1, 13);
         assert_eq!(queue.durable(), 11, "epoch 10 is empty, epoch 11 waits for the disk");
-        assert!(matches!(queue.next(None), Work::Epochs(epochs) if epochs.keys().eq([&11])));
+        assert!(matches!(queue.next(None, true), Work::Epochs(epochs) if epochs.keys().eq([&11])));
         queue.closed(1, 14);
         assert_eq!(queue.durable(), 11, "what is being written is not written");
         queue.written();
@@ -338,7 +341,7 @@ mod tests {
         queue.append(1, 1, part());
         queue.closed(0, 3);
         queue.closed(1, 2);
-        let Work::Epochs(epochs) = queue.next(None) else { panic!("there is work") };
+        let Work::Epochs(epochs) = queue.next(None, true) else { panic!("there is work") };
         assert_eq!(epochs[&1].len(), 2, "the parts of both workers");
         assert!(epochs.keys().eq([&1]));
     }
@@ -351,14 +354,14 @@ mod tests {
         queue.closed(0, 5);
         assert_eq!(queue.durable(), 1);
         assert!(!queue.seal());
-        assert!(matches!(queue.next(None), Work::Stop));
+        assert!(matches!(queue.next(None, true), Work::Stop));
     }
 
     #[test]
     fn an_idle_log_is_sealed() {
         let queue = Queue::default();
         queue.begin(1, 4, Pace::default());
-        assert!(matches!(queue.next(Some(Duration::ZERO)), Work::Seal(5)));
+        assert!(matches!(queue.next(Some(Duration::ZERO), true), Work::Seal(5)));
     }
 
     #[test]
@@ -374,12 +377,12 @@ mod tests {
             queue.append(0, epoch, part());
             queue.closed(0, epoch + 1);
         };
-        let taken = || match queue.next(Some(Duration::from_millis(1))) {
+        let taken = || match queue.next(Some(Duration::from_millis(1)), true) {
             Work::Epochs(epochs) => {
                 queue.written();
                 epochs.into_keys().collect()
             }
-            Work::Seal(_) => Vec::new(),
+            Work::Seal(_) | Work::Close(_) => Vec::new(),
             Work::Stop => panic!("nobody stopped it"),
         };
         add(1);

@@ -1,5 +1,6 @@
 //! Reads a log from its first segment to its last, and decides how it can be gone on with.
 
+use twinflow_operators::mistakes::{self, Mistake};
 use twinflow_operators::store::{Entry, StoreError, entries};
 
 use super::dead_letters::{Index, file_number, recovered};
@@ -9,7 +10,7 @@ use super::format::{
     BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end,
 };
 use super::history::{Ending, History, LastFrame, read_segment};
-use super::marker::newer;
+use super::marker::{Known, newer};
 use super::spares::{SPARE_NEW, spare_number};
 
 /// Where the log ends, and what must be done before it may go on.
@@ -74,13 +75,13 @@ fn segment_number(name: &str, suffix: &str) -> Option<u64> {
 /// everything behind an epoch may be given up for it.
 pub(super) fn replay(
     disk: &dyn Disk,
-    log_id: u64,
+    Known { log_id, proven }: Known,
     index: &Index,
     recover_from: Option<u64>,
     each: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Found, StoreError> {
     if let Some(limit) = recover_from {
-        match Reader::new(disk, log_id, index, &mut |_| {})?.all() {
+        match Reader::new(disk, log_id, index, &mut |_| {})?.all(proven) {
             Err(StoreError::Corrupt { at, what, .. }) => {
                 tracing::warn!(at, what, limit, "recovering from a damaged log");
                 return Reader::new(disk, log_id, index, each)?.until(limit);
@@ -91,7 +92,7 @@ pub(super) fn replay(
             ),
         }
     }
-    Reader::new(disk, log_id, index, each)?.all()
+    Reader::new(disk, log_id, index, each)?.all(proven)
 }
 
 impl Found {
@@ -143,8 +144,10 @@ impl<'a> Reader<'a> {
         Ok(Self { disk, log_id, index, each, numbers, found, bytes: vec![], beyond: false })
     }
 
-    fn all(mut self) -> Result<Found, StoreError> {
-        let Some(&newest) = self.numbers.last() else { return Ok(self.found) };
+    fn all(mut self, proven: u64) -> Result<Found, StoreError> {
+        let Some(&newest) = self.numbers.last() else {
+            return if proven == 0 { Ok(self.found) } else { Err(self.lost_end(1, proven)) };
+        };
         let first = self.head(newest)?.first_segment;
         if first > newest {
             let what = format!("it says that segment {first} is the first that is needed");
@@ -157,7 +160,20 @@ impl<'a> Reader<'a> {
             }
             self.segment(expected, expected == first, expected == newest)?;
         }
+        if self.found.history.sequence < proven && !mistakes::has(Mistake::ProofNotLookedAt) {
+            return Err(self.lost_end(newest, proven));
+        }
         Ok(self.found)
+    }
+
+    /// The log ends before a frame that the marker knows: segments are gone, or cut off.
+    fn lost_end(&self, segment: u64, proven: u64) -> StoreError {
+        let last = self.found.history.sequence;
+        let what = format!(
+            "the log ends with frame {last}, and frame {proven} was durable: its newest segment is \
+             missing, cut off or older than the rest"
+        );
+        self.damage(segment, 0, what)
     }
 
     /// Nothing is needed of the segments before this one.

@@ -58,6 +58,7 @@ struct Sim {
     /// Sectors that were not synced and survived or did not, over all power cuts.
     kept: u64,
     lost: u64,
+    segments_made: u64,
     /// Called when the power goes.
     on_cut: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Bytes that fit on it; 0: any number.
@@ -175,9 +176,9 @@ impl SimDisk {
         self.sim().until_sync_fails = Some(syncs);
     }
 
-    /// How many files were ever made.
-    pub fn inodes(&self) -> usize {
-        self.sim().inodes.len()
+    /// How many files for segments were ever made.
+    pub fn segments_made(&self) -> u64 {
+        self.sim().segments_made
     }
 
     /// No more than this many bytes fit on it.
@@ -301,6 +302,8 @@ impl Disk for SimDisk {
             None if access != Access::Create => return Err(io::ErrorKind::NotFound.into()),
             _ => {
                 sim.inodes.push(Inode::default());
+                let is_segment = ["segment", "spare"].iter().any(|it| name.starts_with(it));
+                sim.segments_made += u64::from(is_segment);
                 let inode = sim.inodes.len() - 1;
                 sim.change_names(|names| {
                     names.insert(name.into(), inode);
