@@ -27,6 +27,7 @@ pub use twinflow_connectors::mistakes;
 
 mod acknowledge;
 mod commit;
+mod gathered;
 mod ledger;
 mod persist;
 mod prefetch;

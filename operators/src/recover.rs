@@ -166,6 +166,7 @@ impl Recovered {
                 let twin = std::str::from_utf8(key).ok()?;
                 self.quarantined.remove(&(space, twin.to_owned()));
             }
+            EntryKind::Void => {}
         }
         Some(())
     }

@@ -42,6 +42,9 @@ pub enum EntryKind {
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
     DeadLetterKept = 200,
+    /// What was here is said again further on in the same part. Never on disk. Only in parts that
+    /// many epochs wrote to.
+    Void = 201,
 }
 
 impl EntryKind {
@@ -62,6 +65,7 @@ impl EntryKind {
             12 => Self::Quarantined,
             13 => Self::Released,
             200 => Self::DeadLetterKept,
+            201 => Self::Void,
             _ => return None,
         })
     }
@@ -91,6 +95,8 @@ pub struct EpochPart {
     bytes: Vec<u8>,
     entries: u32,
     swept: Swept,
+    /// Not 0: many epochs write to it, and this tells it from others of the worker.
+    number: u32,
 }
 
 /// What a part holds of a sweep.
@@ -140,6 +146,11 @@ impl EpochPart {
         Self { bytes: buffer, ..Self::default() }
     }
 
+    /// The same, for many epochs.
+    pub(crate) fn numbered(buffer: Vec<u8>, number: u32) -> Self {
+        Self { number, ..Self::with_buffer(buffer) }
+    }
+
     /// Adds an entry whose value is at hand.
     pub fn put(&mut self, kind: EntryKind, bucket: u16, space: u16, key: &[u8], value: &[u8]) {
         let written = self.put_with(kind, bucket, space, key, |bytes| -> Result<(), fmt::Error> {
@@ -187,16 +198,40 @@ impl EpochPart {
         Ok(())
     }
 
-    /// A place to come back to with [`Self::rollback`].
+    /// Writes another value over that of the entry that begins at `at`, if that is one of this kind
+    /// and key whose value is as long; whether it did. The value comes in two pieces.
     #[inline]
-    pub fn mark(&self) -> (usize, u32) {
-        (self.bytes.len(), self.entries)
+    pub(crate) fn replace(
+        &mut self,
+        at: usize,
+        kind: EntryKind,
+        key: &[u8],
+        (first, second): (&[u8], &[u8]),
+    ) -> bool {
+        let length = ENTRY_HEAD + key.len() + first.len() + second.len();
+        let Some(bytes) = self.bytes.get_mut(at..at + length) else { return false };
+        let (head, rest) = bytes.split_at_mut(ENTRY_HEAD);
+        let (had, value) = rest.split_at_mut(key.len());
+        let key_len = (key.len() as u16).to_le_bytes();
+        let same = head[..4] == ((length - 4) as u32).to_le_bytes()
+            && (head[4], &head[10..12]) == (kind as u8, &key_len[..])
+            && had == key;
+        if same {
+            value[..first.len()].copy_from_slice(first);
+            value[first.len()..].copy_from_slice(second);
+        }
+        same
     }
 
-    /// Forgets what was added after `mark`.
-    pub fn rollback(&mut self, mark: (usize, u32)) {
-        self.bytes.truncate(mark.0);
-        self.entries = mark.1;
+    /// Takes back the entry that begins at `at`: it is said again further on.
+    pub(crate) fn void(&mut self, at: usize) {
+        self.bytes[at + 4] = EntryKind::Void as u8;
+    }
+
+    /// What tells a part that many epochs write to from others of its worker; else 0.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Adds all entries of another part.
@@ -217,9 +252,9 @@ impl EpochPart {
         &self.swept
     }
 
-    /// The same, to note it.
-    pub fn swept_mut(&mut self) -> &mut Swept {
-        &mut self.swept
+    /// Adds to what it holds of a sweep.
+    pub fn add_swept(&mut self, swept: &Swept) {
+        self.swept.extend(swept);
     }
 
     /// The entries as bytes; [`entries`] reads them back.
@@ -305,6 +340,26 @@ pub trait EpochStore: Send + Sync + 'static {
 
     /// The bell of a worker's `persist`, rung whenever [`Self::durable`] may have moved.
     fn attach(&self, worker: usize, ring: Box<dyn Fn() + Send + Sync>);
+
+    /// Where many epochs share one commit: the first epoch of the group that is open, now that this
+    /// worker works off `epoch`. What it writes then goes with the group of that epoch. `None`:
+    /// every epoch is a group by itself.
+    fn group(&self, _worker: usize, _epoch: u64) -> Option<u64> {
+        None
+    }
+
+    /// Up to which epoch this worker is to hand its parts over: it has worked off everything below
+    /// `through` and holds `held` bytes of it. Asked for whenever either moves, and when the bell
+    /// was rung. Where many epochs share one commit this is the end of the last group that is to be
+    /// handed over, the same for all workers; it may be ahead of `through`, and then has to wait.
+    fn cut(&self, _worker: usize, through: u64, _held: u64) -> u64 {
+        through
+    }
+
+    /// A buffer for the next part: one that was written already, if there is any.
+    fn buffer(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// One worker's changes of an epoch.
     fn append(&self, worker: usize, epoch: u64, part: EpochPart);
@@ -481,12 +536,12 @@ mod tests {
     fn parts_of_an_epoch_say_together_what_they_hold_of_a_sweep() {
         let mut part = EpochPart::default();
         let twins = Swept { number: 3, bytes: 10, twins_done: true, ledger_done: false };
-        part.swept_mut().extend(&twins);
-        part.swept_mut().extend(&Swept { twins_done: false, ledger_done: true, ..twins });
+        part.add_swept(&twins);
+        part.add_swept(&Swept { twins_done: false, ledger_done: true, ..twins });
         let both = Swept { bytes: 20, ledger_done: true, ..twins };
         assert_eq!(*part.swept(), both);
-        part.swept_mut().extend(&Swept { number: 2, bytes: 1, ..both });
-        part.swept_mut().extend(&Swept { number: 4, bytes: 1, ..Swept::default() });
+        part.add_swept(&Swept { number: 2, bytes: 1, ..both });
+        part.add_swept(&Swept { number: 4, bytes: 1, ..Swept::default() });
         assert_eq!(*part.swept(), Swept { number: 4, bytes: 22, ..Swept::default() });
         assert!(part.is_empty() && !EpochPart { swept: twins, ..part }.is_empty());
     }

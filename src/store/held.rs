@@ -135,6 +135,18 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.inner.attach(worker, Box::new(move || shared.ring()));
     }
 
+    fn group(&self, worker: usize, epoch: u64) -> Option<u64> {
+        self.inner.group(worker, epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.inner.cut(worker, through, held)
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        self.inner.buffer()
+    }
+
     fn append(&self, worker: usize, epoch: u64, part: EpochPart) {
         {
             let counts = &mut self.shared.state().counts;

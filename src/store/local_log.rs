@@ -17,6 +17,7 @@ mod history;
 mod marker;
 mod mistakes;
 mod options;
+mod pace;
 mod queue;
 mod replay;
 mod room;
@@ -48,7 +49,8 @@ use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
 use self::mistakes::Mistakes;
-use self::queue::{Pace, Queue};
+use self::pace::Pace;
+use self::queue::Queue;
 use self::replay::{Found, Tail};
 use self::room::Room;
 use self::spares::Spares;
@@ -173,6 +175,7 @@ impl LocalLog {
             log_id: self.known.log_id,
             random: options.random,
             segment_bytes,
+            joint: !options.sync_every.is_zero(),
             mistakes,
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
@@ -212,7 +215,8 @@ impl EpochStore for LocalLog {
         let found = self.found().take().expect("it was replayed above");
         let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
-        self.queue.begin(workers, claimed.base, Pace::of(&self.options));
+        let pace = Pace::of(&self.options, workers, claimed.base);
+        self.queue.begin(workers, claimed.base, pace);
         let failed = |cause| disk_error("start the log thread", cause);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
@@ -228,6 +232,18 @@ impl EpochStore for LocalLog {
 
     fn attach(&self, _worker: usize, ring: Box<dyn Fn() + Send + Sync>) {
         self.queue.attach(ring);
+    }
+
+    fn group(&self, _worker: usize, epoch: u64) -> Option<u64> {
+        self.queue.group(epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.queue.cut(worker, through, held)
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        self.queue.buffer()
     }
 
     fn append(&self, worker: usize, epoch: u64, part: EpochPart) {

@@ -41,6 +41,18 @@ impl EpochStore for Stepped {
         self.log.append(worker, epoch, part);
     }
 
+    fn group(&self, worker: usize, epoch: u64) -> Option<u64> {
+        self.log.group(worker, epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.log.cut(worker, through, held)
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        self.log.buffer()
+    }
+
     fn closed(&self, worker: usize, through: u64) {
         self.log.closed(worker, through);
     }

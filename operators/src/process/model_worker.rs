@@ -23,12 +23,13 @@ use super::{
     failing::Failing,
     guard::guarded,
     ids::{Handled, MessageIds, put_id, twin_of_key},
+    places::Places,
     routes::{Route, Routes},
     scope::EpochScope,
     settings::ModelSettings,
     statistics::ModelStatistics,
     sweep::Within,
-    table::{NO_ROW, TwinSlot, TwinTable},
+    table::{NO_ROW, TwinTable},
     twin_run::TwinRun,
 };
 use crate::{
@@ -108,6 +109,7 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     /// Last encoded forms, only of models that roll back by them.
     pub(super) saved: HashMap<u32, Box<[u8]>>,
     pub(super) ids: MessageIds,
+    pub(super) places: Places,
     /// Twins that are set aside (law F4).
     pub(super) quarantined: HashSet<Box<str>>,
     /// Rows of the epoch: frame and row in it.
@@ -140,6 +142,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             routes: Routes::default(),
             saved: HashMap::new(),
             ids: MessageIds::default(),
+            places: Places::default(),
             quarantined: HashSet::new(),
             rows: Vec::new(),
             next: Vec::new(),
@@ -202,16 +205,22 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
-    /// Writes a twin again: its state as it is, in the newest version, and its route.
-    fn rewrite(&self, slot: &TwinSlot<P::Model>, part: &mut EpochPart) -> Result<(), String> {
+    /// Writes a twin again: its state as it is, in the newest version, and its route. What an
+    /// earlier epoch wrote to the same part stands there, and later ones write over it.
+    fn rewrite(&mut self, index: u32, part: &mut EpochPart) -> Result<(), String> {
+        let slot = self.table.slot(index);
         let Some(state) = &slot.state else { return Ok(()) };
         let (key, bucket) = (slot.id.as_bytes(), bucket(twin_hash(slot.id.as_bytes())));
-        part.put_with(EntryKind::State, bucket, self.number, key, |to| {
-            to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
-            // The user's code, outside of any call.
-            let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
-            written.map_err(|error| error.to_string())
-        })?;
+        if self.places.get(index, part).is_none() {
+            let at = part.bytes().len();
+            part.put_with(EntryKind::State, bucket, self.number, key, |to| {
+                to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
+                // The user's code, outside of any call.
+                let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
+                written.map_err(|error| error.to_string())
+            })?;
+            self.places.set(index, part, at);
+        }
         if let Some(route) = self.routes.get(slot.route) {
             part.put(EntryKind::Route, bucket, self.number, key, &route.encode());
         }
@@ -219,15 +228,15 @@ impl<P: MessageProcessor> TypedModel<P> {
     }
 
     /// Writes the twins again from where the sweep is; whether that was all of them.
-    fn sweep_twins(&self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
+    fn sweep_twins(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
         let end = *within.slots_end.get_or_insert(self.table.slots() as u32);
         let last = end.min(within.slot.saturating_add(SLOTS_SWEPT_MAX));
         while within.slot < last && part.bytes().len() < until {
-            let slot = self.table.slot(within.slot);
-            if let Err(why) = self.rewrite(slot, part) {
+            if let Err(why) = self.rewrite(within.slot, part) {
                 // Without it the sweep would lose the twin; it waits until it can be written.
                 if !std::mem::replace(&mut within.complained, true) {
-                    let (model, twin) = (&*self.name, slot.id.as_str());
+                    let twin = self.table.slot(within.slot).id.as_str();
+                    let model = &*self.name;
                     tracing::error!(model, twin, why, "a state cannot be written again");
                 }
                 return false;
@@ -312,6 +321,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         for (at, (index, hash)) in touched.iter().enumerate() {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
+                self.places.prefetch_entry(*ahead, scope.part);
+            }
+            if let Some((ahead, _)) = touched.get(at + 2 * TWINS_AHEAD) {
+                self.places.prefetch(*ahead);
             }
             let noted = notes.as_ref().map(|notes| {
                 // Other workers are waited for here.

@@ -16,7 +16,7 @@ use super::{model_worker::ModelWorker, twins::Twins};
 use crate::{
     frame::Frame,
     quarantine::put_quarantined,
-    store::{EntryKind, EpochPart, SweepOrder},
+    store::{EntryKind, EpochPart, SweepOrder, Swept},
     worker::WorkerShared,
 };
 
@@ -162,22 +162,23 @@ fn dead_letters(shared: &WorkerShared, after: u64, part: &mut EpochPart) -> Stag
 }
 
 impl Twins {
-    /// One piece of the sweep that the store wants, if it wants one.
-    pub(super) fn sweep(&mut self, part: &mut EpochPart) {
+    /// One piece of the sweep that the store wants, if it wants one. The epoch began when `part`
+    /// had `begun` bytes.
+    pub(super) fn sweep(&mut self, part: &mut EpochPart, begun: usize) {
         let Some(order) = self.shared.setup.store.sweep() else { return };
         if self.shared.twins_swept.get() == order.number {
             return;
         }
         self.sweep.follow(&order);
         let before = part.bytes().len();
-        let until = before + room(before, &order);
+        let until = before + room(before - begun, &order);
         self.sweep.step(&mut self.models, &self.shared, until, part);
         let done = matches!(self.sweep.stage, Stage::Done);
         if done {
             self.shared.twins_swept.set(order.number);
         }
         let bytes = (part.bytes().len() - before) as u64;
-        let swept = part.swept_mut();
-        (swept.number, swept.bytes, swept.twins_done) = (order.number, bytes, done);
+        let swept = Swept { number: order.number, bytes, twins_done: done, ledger_done: false };
+        part.add_swept(&swept);
     }
 }

@@ -71,8 +71,9 @@ impl Twins {
         twins
     }
 
-    /// Works off one epoch.
-    pub(crate) fn apply(&mut self, epoch: u64, frames: &[Frame]) -> EpochResult {
+    /// Works off one epoch; what it changes goes to `part`.
+    pub(crate) fn apply(&mut self, epoch: u64, frames: &[Frame], part: EpochPart) -> EpochResult {
+        let before = part.bytes().len();
         let views: Vec<FrameView<'_>> = frames.iter().map(Frame::view).collect();
         let rows: usize = views.iter().map(FrameView::rows).sum();
         let mut found = 0;
@@ -87,7 +88,7 @@ impl Twins {
         let moved = latest > self.now;
         self.now = latest;
 
-        let mut result = EpochResult::default();
+        let mut result = EpochResult { part, ..EpochResult::default() };
         let slots = std::mem::take(&mut self.slots);
         let mut scope = EpochScope {
             epoch,
@@ -113,7 +114,7 @@ impl Twins {
         }
         result.halted = scope.halted;
         self.slots = slots;
-        self.sweep(&mut result.part);
+        self.sweep(&mut result.part, before);
         if !result.part.is_empty() || (self.encode && moved) {
             let (key, value) =
                 ((self.shared.setup.index as u16).to_le_bytes(), self.now.0.to_le_bytes());

@@ -65,7 +65,7 @@ pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>
             index.apply([(dead_letter::number(entry.key)?, None)]);
             Some(entry)
         }
-        EntryKind::DeadLetterKept => None,
+        EntryKind::DeadLetterKept | EntryKind::Void => None,
         _ => Some(entry),
     }
 }
@@ -217,8 +217,8 @@ impl DeadLetters {
         self.disk.remove(&name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
     }
 
-    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads;
-    /// says how many those are.
+    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads and
+    /// without what was taken back; says how many those are.
     pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<u32, StoreError> {
         let bytes = part.bytes();
         let (mut copied, mut at) = (0, 0);
@@ -237,6 +237,10 @@ impl DeadLetters {
                 body.extend_from_slice(&bytes[copied..at]);
                 copied = end;
                 written -= u32::from(!self.keep(&entry, body));
+            } else if entry.kind == EntryKind::Void {
+                body.extend_from_slice(&bytes[copied..at]);
+                copied = end;
+                written -= 1;
             }
             at = end;
         }

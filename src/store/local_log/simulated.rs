@@ -298,8 +298,8 @@ impl Disk for SimDisk {
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let mut sim = self.sim();
         let inode = match sim.names.get(name) {
-            Some(inode) if access != Access::Create => *inode,
-            None if access != Access::Create => return Err(io::ErrorKind::NotFound.into()),
+            Some(inode) if !creates(access) => *inode,
+            None if !creates(access) => return Err(io::ErrorKind::NotFound.into()),
             _ => {
                 sim.inodes.push(Inode::default());
                 let is_segment = ["segment", "spare"].iter().any(|it| name.starts_with(it));
@@ -362,6 +362,10 @@ impl fmt::Debug for SimDisk {
         let names: Vec<_> = self.sim().names.keys().cloned().collect();
         f.debug_struct("SimDisk").field("names", &names).finish_non_exhaustive()
     }
+}
+
+fn creates(access: Access) -> bool {
+    matches!(access, Access::Create | Access::CreateUncached)
 }
 
 struct SimFile {

@@ -34,7 +34,7 @@ fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), S
             Work::Epochs(epochs) => {
                 writer.epochs(&epochs)?;
                 (sealed, closed) = (false, false);
-                queue.written();
+                queue.written(epochs);
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;

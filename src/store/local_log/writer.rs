@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use twinflow_operators::store::{StoreError, Swept};
+use twinflow_operators::store::{EpochPart, StoreError, Swept};
 
 use super::counters::Counters;
 use super::dead_letters::DeadLetters;
@@ -30,6 +30,9 @@ pub(super) struct Writer {
     pub(super) log_id: u64,
     pub(super) random: u64,
     pub(super) segment_bytes: u64,
+    /// Whether the epochs of a group are one frame: a twin that changed in several of them has one
+    /// entry, so they count together or not at all.
+    pub(super) joint: bool,
     pub(super) mistakes: Mistakes,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
@@ -80,18 +83,15 @@ impl Writer {
         self.write()
     }
 
-    /// Writes one frame per epoch.
+    /// Writes one frame per epoch, or one for all.
     pub(super) fn epochs(&mut self, epochs: &BTreeMap<u64, Parts>) -> Result<(), StoreError> {
-        for (epoch, parts) in epochs {
-            self.frame(FrameKind::Epoch, *epoch, |letters, body| {
-                let mut entries = 0;
-                for part in parts.values() {
-                    entries += letters.copy(part, body)?;
-                }
-                Ok(entries)
-            })?;
-            let swept = parts.iter().map(|(worker, part)| (*worker, *part.swept()));
-            self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
+        if self.joint {
+            let last = epochs.last_key_value().map_or(self.history.epoch, |(epoch, _)| *epoch);
+            self.parts(last, epochs.values().flatten())?;
+        } else {
+            for (epoch, parts) in epochs {
+                self.parts(*epoch, parts)?;
+            }
         }
         if self.mistakes.has(Mistake::SweepBeforeSync) {
             self.count_sweep(0);
@@ -106,6 +106,21 @@ impl Writer {
         let began = (self.clock)();
         marker::prove(&*self.disk, Known { log_id: self.log_id, proven: self.synced.sequence })?;
         self.counters.synced(2, (self.clock)().saturating_sub(began));
+        Ok(())
+    }
+
+    /// Adds a frame with these parts.
+    fn parts<'a>(
+        &mut self,
+        epoch: u64,
+        parts: impl IntoIterator<Item = &'a (usize, EpochPart)> + Clone,
+    ) -> Result<(), StoreError> {
+        self.frame(FrameKind::Epoch, epoch, |letters, body| {
+            let mut parts = parts.clone().into_iter();
+            parts.try_fold(0, |entries, (_, part)| Ok(entries + letters.copy(part, body)?))
+        })?;
+        let swept = parts.into_iter().map(|(worker, part)| (*worker, *part.swept()));
+        self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
         Ok(())
     }
 

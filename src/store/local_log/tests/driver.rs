@@ -1,7 +1,8 @@
 //! Drives a log as two workers would, and knows what it may and must give back.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
@@ -56,6 +57,31 @@ impl Driver {
         );
         (options.segment_bytes, options.recover_from) = (segment_bytes, recover_from);
         options.seal_after = Duration::from_secs(3600);
+        Self::start(disk, options, mistake, (bell, events))
+    }
+
+    /// Opens a log of which all epochs that gather while it writes share a sync: each group ends a
+    /// microsecond after the last one by a clock that moves whenever it is asked.
+    pub(super) fn sharing(disk: Arc<dyn Disk>, random: u64) -> Result<Self, StoreError> {
+        let (bell, events) = sync_channel(4096);
+        let failure = bell.clone();
+        let now = AtomicU64::new(0);
+        let mut options = LogOptions::new(
+            random,
+            Arc::new(move |error| failure.send(Some(error)).expect("the driver is there")),
+        );
+        options.clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
+        (options.segment_bytes, options.sync_every) = (SEGMENT, Duration::from_micros(3));
+        options.seal_after = Duration::from_secs(3600);
+        Self::start(disk, options, None, (bell, events))
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        mistake: Option<Mistake>,
+        (bell, events): (SyncSender<Option<StoreError>>, Receiver<Option<StoreError>>),
+    ) -> Result<Self, StoreError> {
         let mut log = LocalLog::open_on(disk, options)?;
         log.mistakes.planted = mistake;
         log.attach(0, Box::new(move || bell.send(None).expect("the driver is there")));

@@ -145,7 +145,7 @@ impl Worker {
         }
         let bytes = part.bytes().len() as u64;
         let [twins_done, ledger_done] = self.done;
-        *part.swept_mut() = Swept { number: order.number, bytes, twins_done, ledger_done };
+        part.add_swept(&Swept { number: order.number, bytes, twins_done, ledger_done });
         part
     }
 
