@@ -149,10 +149,9 @@ impl Upstream {
         });
     }
 
-    /// Waits until something holds or does not within three minutes; whether it does. A machine
-    /// that is busy otherwise may stand still for one.
+    /// Waits until something holds or does not within three seconds; whether it does.
     pub(crate) fn wait(&self, mut holds: impl FnMut(&Outside) -> bool) -> bool {
-        let (outside, limit) = (self.outside(), Duration::from_secs(180));
+        let (outside, limit) = (self.outside(), Duration::from_secs(3));
         let waited = self.happened.wait_timeout_while(outside, limit, |outside| !holds(outside));
         !waited.unwrap().1.timed_out()
     }

@@ -297,20 +297,26 @@ impl World {
     }
 
     /// Everything sent is waited for. What an earlier session took is acknowledged together with
-    /// something of this one, so each source gets one more.
+    /// something of a later one, so each source gets one more; and again when a session that was
+    /// cut took that one too.
     fn settle(&mut self) -> Result<(), String> {
-        for from in (0..PARTITIONS).map(From::Log).chain([From::Queue]) {
-            self.lasts += 1;
-            let last = Sent { from, twin: "last".into(), act: Act::NoUpdate };
-            self.up.send(LAST + self.lasts, &last);
-        }
         let cut = self.disk.cut_flag();
-        let settled = self.up.wait(|outside| {
-            let mut logs = outside.log.iter().zip(outside.done);
-            let log_done = logs.all(|(log, done)| done == log.len() as u64);
-            cut.load(Ordering::SeqCst) || (log_done && outside.queue.is_empty())
-        });
-        if settled { Ok(()) } else { Err("nothing is acknowledged any more".into()) }
+        for _ in 0..60 {
+            for from in (0..PARTITIONS).map(From::Log).chain([From::Queue]) {
+                self.lasts += 1;
+                let last = Sent { from, twin: "last".into(), act: Act::NoUpdate };
+                self.up.send(LAST + self.lasts, &last);
+            }
+            let settled = self.up.wait(|outside| {
+                let mut logs = outside.log.iter().zip(outside.done);
+                let log_done = logs.all(|(log, done)| done == log.len() as u64);
+                cut.load(Ordering::SeqCst) || (log_done && outside.queue.is_empty())
+            });
+            if settled {
+                return Ok(());
+            }
+        }
+        Err("nothing is acknowledged any more".into())
     }
 
     /// The quiet end: everything acknowledged, replayed, sent and confirmed; then it is judged.
@@ -327,8 +333,10 @@ impl World {
             self.replay(engine)?;
         }
         let cut = self.disk.cut_flag();
-        let replied = self.up.wait(|outside| {
-            cut.load(Ordering::SeqCst) || oracle::missing_replies(outside).next().is_none()
+        let replied = (0..60).any(|_| {
+            self.up.wait(|outside| {
+                cut.load(Ordering::SeqCst) || oracle::missing_replies(outside).next().is_none()
+            })
         });
         let Some(dump) = self.dump(engine)? else { return Ok(()) };
         if self.is_cut() {

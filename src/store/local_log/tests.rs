@@ -5,6 +5,7 @@ mod damage;
 mod driver;
 mod golden;
 mod joint;
+mod mutated;
 mod real;
 mod recovering;
 mod steps;
