@@ -1,4 +1,4 @@
-//! `cargo xtask faults kafka|mqtt`: the real program under real faults, at full size.
+//! `cargo xtask faults kafka|mqtt|simulation`: faults at full size.
 
 use crate::cargo::{self, Variable};
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 const SYSTEM_LIBRARIES: &[Variable] =
     &[("OPENSSL_NO_VENDOR", "1"), ("ZSTD_SYS_USE_PKG_CONFIG", "1")];
 
-/// Runs the full-size tests of one broker kind, whose small sizes `cargo xtask test` runs.
+/// Runs the full-size tests of one kind, whose small sizes `cargo xtask test` runs.
 ///
 /// # Errors
 ///
@@ -15,11 +15,22 @@ const SYSTEM_LIBRARIES: &[Variable] =
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let kind = match arguments {
         [kind @ ("kafka" | "mqtt")] => format!("{kind}::full"),
-        _ => return Err(Error::usage("write `cargo xtask faults kafka` or `... faults mqtt`")),
+        ["simulation"] => return simulation(),
+        _ => return Err(Error::usage("write `cargo xtask faults kafka|mqtt|simulation`")),
     };
     let build = ["test", "--release", "-p", "twinflow", "--features", "full", "--test", "brokers"];
     let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", &kind];
     cargo::run(&[&build[..], &only].concat(), SYSTEM_LIBRARIES)
+}
+
+/// The log and the engine over a simulated disk: 60,000 crashes in every step, 20,000 power cuts.
+fn simulation() -> Result<()> {
+    let build = ["test", "--release", "-p", "twinflow", "--features", "testing"];
+    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", "full_"];
+    for tests in [&["--lib"][..], &["--test", "simulation"]] {
+        cargo::run(&[&build[..], tests, &only].concat(), SYSTEM_LIBRARIES)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -28,17 +28,24 @@ pub(super) fn spawn(
 }
 
 fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), StoreError> {
-    let mut sealed = false;
+    let (mut sealed, mut closed) = (false, false);
     loop {
-        match queue.next((!sealed).then_some(seal_after)) {
+        match queue.next((!sealed).then_some(seal_after), closed) {
             Work::Epochs(epochs) => {
                 writer.epochs(&epochs)?;
-                sealed = false;
+                (sealed, closed) = (false, false);
                 queue.written(epochs);
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;
                 sealed = true;
+            }
+            Work::Close(durable) => {
+                if !sealed {
+                    writer.seal(durable)?;
+                }
+                writer.prove()?;
+                (sealed, closed) = (true, true);
             }
             Work::Stop => return Ok(()),
         }
