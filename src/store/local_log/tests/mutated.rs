@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use twinflow_connectors::route::LEDGER_BUCKET;
 use twinflow_operators::recover::Recovered;
 use twinflow_operators::store::{EpochPart, Piece, StoreError, entries};
 
@@ -56,7 +55,7 @@ fn f18_headers_frames_and_entries_end_in_a_value_or_none() {
         mutate(&mut random, &mut body);
         entries_read += entries(&body).filter(Option::is_some).count();
         let mut part = EpochPart::default();
-        for it in entries(&body).flatten().filter(|it| it.bucket <= LEDGER_BUCKET) {
+        for it in entries(&body).flatten().filter(|it| it.bucket <= 4096) {
             part.put(it.kind, it.bucket, it.space, it.key, it.value);
         }
         let piece = Piece::of_part(part, 2);
