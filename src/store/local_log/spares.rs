@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use super::disk::{Access, Disk};
+use crate::fail_points;
 
 /// Spares that the helper sees to when the log needs more of them than it gives back.
 const READY: usize = 2;
@@ -41,7 +42,10 @@ pub(super) fn make(disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<()> {
         at += piece;
     }
     file.sync()?;
-    disk.rename(SPARE_NEW, &spare_name(number))
+    fail_points::pass("spare-written");
+    disk.rename(SPARE_NEW, &spare_name(number))?;
+    fail_points::pass("spare-made");
+    Ok(())
 }
 
 /// The spares of a log.

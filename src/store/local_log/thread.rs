@@ -10,6 +10,7 @@ use twinflow_operators::store::StoreError;
 use super::options::LogOptions;
 use super::queue::{Queue, Work};
 use super::writer::Writer;
+use crate::fail_points;
 
 /// Starts it. A failed write or sync ends it; `on_failure` is called once, and nothing that was
 /// not reported durable before ever is.
@@ -32,9 +33,13 @@ fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), S
     loop {
         match queue.next((!sealed).then_some(seal_after)) {
             Work::Epochs(epochs) => {
+                if fail_points::makes("ack-first") {
+                    queue.written();
+                }
                 writer.epochs(&epochs)?;
                 sealed = false;
                 queue.written();
+                fail_points::pass("group-reported");
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;
