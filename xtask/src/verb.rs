@@ -69,8 +69,8 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "faults",
-        arguments: Arguments::Any("kafka|mqtt"),
-        about: "the real program killed and cut off at full size, and what it did counted",
+        arguments: Arguments::Any("KIND"),
+        about: "kafka, mqtt or kill [--runs N]: the real program killed and cut off at full size",
         run: faults::run,
     },
     Verb {
