@@ -88,11 +88,19 @@ pub(crate) fn persist<'scope>(
     )
 }
 
-fn gather(open: &mut BTreeMap<u64, EpochPart>, epoch: u64, part: EpochPart) {
+/// Adds a part to those of its epoch. Their order means nothing: no two parts share a key.
+fn gather(open: &mut BTreeMap<u64, EpochPart>, epoch: u64, mut part: EpochPart) {
     match open.entry(epoch) {
         std::collections::btree_map::Entry::Vacant(none) => {
             none.insert(part);
         }
-        std::collections::btree_map::Entry::Occupied(mut known) => known.get_mut().extend(&part),
+        std::collections::btree_map::Entry::Occupied(mut known) => {
+            // The few entries of the source are copied, not the many of the twins.
+            let known = known.get_mut();
+            if known.bytes().len() < part.bytes().len() {
+                std::mem::swap(known, &mut part);
+            }
+            known.extend(&part);
+        }
     }
 }

@@ -306,6 +306,11 @@ pub trait EpochStore: Send + Sync + 'static {
     /// The bell of a worker's `persist`, rung whenever [`Self::durable`] may have moved.
     fn attach(&self, worker: usize, ring: Box<dyn Fn() + Send + Sync>);
 
+    /// A buffer for the next part: one that was written already, if there is any.
+    fn buffer(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// One worker's changes of an epoch.
     fn append(&self, worker: usize, epoch: u64, part: EpochPart);
 

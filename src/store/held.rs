@@ -135,6 +135,10 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.inner.attach(worker, Box::new(move || shared.ring()));
     }
 
+    fn buffer(&self) -> Vec<u8> {
+        self.inner.buffer()
+    }
+
     fn append(&self, worker: usize, epoch: u64, part: EpochPart) {
         {
             let counts = &mut self.shared.state().counts;

@@ -222,6 +222,10 @@ impl EpochStore for LocalLog {
         self.queue.attach(ring);
     }
 
+    fn buffer(&self) -> Vec<u8> {
+        self.queue.buffer()
+    }
+
     fn append(&self, worker: usize, epoch: u64, part: EpochPart) {
         self.queue.append(worker, epoch, part);
     }

@@ -87,7 +87,9 @@ impl Twins {
         let moved = latest > self.now;
         self.now = latest;
 
-        let mut result = EpochResult::default();
+        let buffer = self.shared.setup.store.buffer();
+        let mut result =
+            EpochResult { part: EpochPart::with_buffer(buffer), ..EpochResult::default() };
         let slots = std::mem::take(&mut self.slots);
         let mut scope = EpochScope {
             epoch,

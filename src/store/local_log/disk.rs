@@ -15,6 +15,9 @@ pub enum Access {
     Write,
     /// To be written from nothing; whatever was there is gone.
     Create,
+    /// The same, for pieces of whole megabytes that nobody reads soon: past the system's cache,
+    /// where the file system can do that.
+    CreateUncached,
 }
 
 /// Room on a file system, in bytes.
@@ -187,8 +190,17 @@ impl Disk for Directory {
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(access != Access::Read).mode(0o600);
-        options.create(access == Access::Create).truncate(access == Access::Create);
-        Ok(Box::new(options.open(self.path.join(name))?))
+        let creates = matches!(access, Access::Create | Access::CreateUncached);
+        options.create(creates).truncate(creates);
+        let path = self.path.join(name);
+        if access == Access::CreateUncached {
+            let flag = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+            // Some file systems know no such thing; there it is written as anything else.
+            if let Ok(file) = options.clone().custom_flags(flag).open(&path) {
+                return Ok(Box::new(file));
+            }
+        }
+        Ok(Box::new(options.open(path)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use super::disk::{Access, Disk};
+use super::format::{BLOCK, block_end};
 use crate::fail_points;
 
 /// Spares that the helper sees to when the log needs more of them than it gives back.
@@ -19,7 +20,7 @@ const READY: usize = 2;
 pub(super) const SPARE_NEW: &str = "spare.new";
 
 /// Zeros are written in pieces of this length.
-const PIECE: usize = 1 << 20;
+const PIECE: u64 = 1 << 20;
 
 /// The number of a spare, by its name.
 pub(super) fn spare_number(name: &str) -> Option<u64> {
@@ -33,18 +34,28 @@ pub(super) fn spare_name(number: u64) -> String {
 
 /// Makes a spare: as long as a segment, all of it allocated.
 pub(super) fn make(disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<()> {
-    let file = disk.open(SPARE_NEW, Access::Create)?;
-    let zeros = vec![0; PIECE];
-    let mut at = 0;
-    while at < bytes {
-        let piece = (bytes - at).min(PIECE as u64);
-        file.write_at(at, &zeros[..piece as usize])?;
-        at += piece;
+    // Through the system's cache, zeros take as much of a core as the log that will replace them.
+    fill(disk, Access::CreateUncached, bytes)
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => fill(disk, Access::Create, bytes),
+            _ => Err(error),
+        })
+        .and_then(|()| disk.rename(SPARE_NEW, &spare_name(number)))?;
+    fail_points::pass("spare-made");
+    Ok(())
+}
+
+fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> io::Result<()> {
+    let file = disk.open(SPARE_NEW, access)?;
+    // Uncached writes want whole blocks, in memory too.
+    let zeros = vec![0; (PIECE + BLOCK) as usize];
+    let zeros = &zeros[zeros.as_ptr().align_offset(BLOCK as usize)..];
+    let end = block_end(bytes);
+    for at in (0..end).step_by(PIECE as usize) {
+        file.write_at(at, &zeros[..PIECE.min(end - at) as usize])?;
     }
     file.sync()?;
     fail_points::pass("spare-written");
-    disk.rename(SPARE_NEW, &spare_name(number))?;
-    fail_points::pass("spare-made");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The log thread: takes what has gathered, writes it, reports it durable, rings.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -34,11 +35,11 @@ fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), S
         match queue.next((!sealed).then_some(seal_after)) {
             Work::Epochs(epochs) => {
                 if fail_points::makes("ack-first") {
-                    queue.written();
+                    queue.written(BTreeMap::new());
                 }
                 writer.epochs(&epochs)?;
                 sealed = false;
-                queue.written();
+                queue.written(epochs);
                 fail_points::pass("group-reported");
             }
             Work::Seal(durable) => {

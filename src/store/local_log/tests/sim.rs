@@ -217,8 +217,8 @@ impl Disk for SimDisk {
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let mut sim = self.sim();
         let inode = match sim.names.get(name) {
-            Some(inode) if access != Access::Create => *inode,
-            None if access != Access::Create => return Err(io::ErrorKind::NotFound.into()),
+            Some(inode) if !creates(access) => *inode,
+            None if !creates(access) => return Err(io::ErrorKind::NotFound.into()),
             _ => {
                 sim.inodes.push(Inode::default());
                 let inode = sim.inodes.len() - 1;
@@ -261,6 +261,10 @@ impl Disk for SimDisk {
         sim.log.push("sync names".into());
         Ok(())
     }
+}
+
+fn creates(access: Access) -> bool {
+    matches!(access, Access::Create | Access::CreateUncached)
 }
 
 struct SimFile {
