@@ -1,6 +1,10 @@
 //! How long things take, what a run prints, and patience that ends.
 
 use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::sleep,
     time::{Duration, Instant, SystemTime},
 };
@@ -30,6 +34,34 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn wall_nanos() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_nanos()).unwrap()
+}
+
+/// Watches whether this process stood still, as when somebody stops it or the machine.
+pub(crate) struct StoodStill {
+    most_ms: Arc<AtomicU64>,
+}
+
+impl StoodStill {
+    /// Watches from now on, as long as the value lives.
+    pub(crate) fn watch() -> Self {
+        let most_ms = Arc::<AtomicU64>::default();
+        let seen = Arc::downgrade(&most_ms);
+        std::thread::spawn(move || {
+            loop {
+                let before = now();
+                sleep(Duration::from_millis(50));
+                let gap = before.elapsed().saturating_sub(Duration::from_millis(50));
+                let Some(most) = seen.upgrade() else { return };
+                most.fetch_max(u64::try_from(gap.as_millis()).unwrap(), Ordering::Relaxed);
+            }
+        });
+        Self { most_ms }
+    }
+
+    /// The longest time, in seconds, since this was asked last.
+    pub(crate) fn secs(&self) -> f64 {
+        self.most_ms.swap(0, Ordering::Relaxed) as f64 / 1000.0
+    }
 }
 
 /// A message whose sender was told that it is done.

@@ -8,6 +8,7 @@
 
 mod callers;
 mod disk;
+mod machine;
 mod plan;
 mod plant;
 mod published;
@@ -16,18 +17,20 @@ mod stream;
 mod syncs;
 mod total;
 
-use crate::clock::{now, say};
+use crate::clock::{StoodStill, now, say};
 use plan::Plan;
 use plant::Load;
 use runs::Runs;
 
 fn kill(seed: u64, runs: u64, load: Load) -> Runs {
-    let (started, mut all) = (now(), Runs::new(load));
+    let (started, still, mut all) = (now(), StoodStill::watch(), Runs::new(load));
     for run in 0..runs {
         let plan = Plan::of(seed, run);
         let from = now();
         all.run(plan);
-        say(&format!("kill: run {run}: {plan:?}, {:.1} s", from.elapsed().as_secs_f64()));
+        let (took, still) = (from.elapsed().as_secs_f64(), still.secs());
+        let still = if still > 1.0 { format!(", stopped for {still:.1} s") } else { String::new() };
+        say(&format!("kill: run {run}: {plan:?}, {took:.1} s{still}"));
     }
     let total = total::total(&mut all);
     total::tell(&all, &total, started.elapsed().as_secs_f64());

@@ -7,7 +7,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,9 @@ use crate::clock::until;
 
 /// Who asks for states at the same time.
 const READERS: usize = 4;
+
+/// How long the program may take for an answer: a machine that runs tests may stand still.
+const WAIT_MS: u64 = 20_000;
 
 /// Requests that a reader sends before it reads the first answer.
 const AHEAD: usize = 64;
@@ -67,7 +73,7 @@ impl Program {
         let Start { dir, port, workers, state, file, with } = start;
         let file = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nworkers = {workers}\n\
-             [state]\ndir = \"state\"\n{state}{file}"
+             wait_ms = {WAIT_MS}\n[state]\ndir = \"state\"\n{state}{file}"
         );
         fs::write(dir.join("twinflow.toml"), file).unwrap();
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
@@ -86,6 +92,11 @@ impl Program {
     /// Whether it has recovered and serves.
     pub(crate) fn is_ready(&self) -> bool {
         Asker::new(self.port).is_some_and(|mut asker| asker.get("/readyz").is_some())
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it did.
@@ -134,15 +145,25 @@ impl Program {
 
     /// The committed states of these twins, as far as they exist.
     pub(crate) fn states(&self, model: &str, ids: &[String]) -> BTreeMap<String, Value> {
-        let (found, port) = (Mutex::new(BTreeMap::new()), self.port);
+        self.states_in_time(model, ids).expect("the program answers in time")
+    }
+
+    /// The same; `None` if it had an answer to one of them that it did not give in time.
+    pub(crate) fn states_in_time(
+        &self,
+        model: &str,
+        ids: &[String],
+    ) -> Option<BTreeMap<String, Value>> {
+        let (found, late, port) = (Mutex::default(), AtomicBool::new(false), self.port);
         std::thread::scope(|scope| {
             for ids in ids.chunks(ids.len().div_ceil(READERS).max(1)) {
-                let found = &found;
+                let (found, late): (&Mutex<BTreeMap<_, _>>, _) = (&found, &late);
                 scope.spawn(move || {
                     let mut asker = Asker::new(port).unwrap();
                     for ids in ids.chunks(AHEAD) {
                         let path = |id: &String| format!("/v1/twins/{model}/{id}");
                         let answers = asker.get_all(ids.iter().map(path));
+                        late.fetch_or(asker.late, Ordering::SeqCst);
                         let states = ids
                             .iter()
                             .zip(answers)
@@ -152,7 +173,7 @@ impl Program {
                 });
             }
         });
-        found.into_inner().unwrap()
+        (!late.into_inner()).then(|| found.into_inner().unwrap())
     }
 
     /// The journals of these twins: the ids that each has applied, in order.
@@ -185,14 +206,16 @@ pub(crate) fn last_words(dir: &Path) -> String {
 struct Asker {
     stream: BufReader<TcpStream>,
     port: u16,
+    /// Whether an answer was not given in time.
+    late: bool,
 }
 
 impl Asker {
     fn new(port: u16) -> Option<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Some(Self { stream: BufReader::new(stream), port })
+        stream.set_read_timeout(Some(Duration::from_millis(2 * WAIT_MS))).unwrap();
+        Some(Self { stream: BufReader::new(stream), port, late: false })
     }
 
     fn get(&mut self, path: &str) -> Option<Value> {
@@ -224,6 +247,10 @@ impl Asker {
         match status {
             200 => Some(serde_json::from_slice(&body).unwrap_or_default()),
             404 | 503 => None,
+            504 => {
+                self.late = true;
+                None
+            }
             _ => panic!("{method} {path}: {status} {}", String::from_utf8_lossy(&body)),
         }
     }

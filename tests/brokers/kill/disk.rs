@@ -66,6 +66,18 @@ impl WorseDisk {
         gone
     }
 
+    /// Bytes that a sync took and that are not in the directory: the disk below has lied.
+    pub(crate) fn missing(&self) -> u64 {
+        let [state, image] = ["state", "image"].map(|name| self.dir.join(name));
+        let names = fs::read_to_string(image.join("names")).unwrap();
+        let of = |line: &str| {
+            let (name, number) = line.rsplit_once(' ').unwrap();
+            let segment = name.starts_with("segment-");
+            if segment { differing(&image.join(number), &state.join(name)) } else { 0 }
+        };
+        names.lines().map(of).sum()
+    }
+
     /// All syncs so far.
     pub(crate) fn syncs(&self) -> Vec<Sync> {
         let text = fs::read_to_string(self.dir.join("trace")).unwrap_or_default();

@@ -61,8 +61,14 @@ pub(crate) struct Plant {
 
 impl Plant {
     pub(crate) fn start(load: Load) -> Self {
+        Self::start_in(load, |_| {})
+    }
+
+    /// In a directory that was made ready first.
+    pub(crate) fn start_in(load: Load, prepare: impl FnOnce(&Path)) -> Self {
         let (kafka, dir, port) =
             (Kafka::start().unwrap(), tempfile::tempdir().unwrap(), free_port());
+        prepare(dir.path());
         let options = Options { autosave: false, ..Options::default() };
         let mosquitto = Mosquitto::start(options).unwrap();
         let bootstrap = kafka.bootstrap();

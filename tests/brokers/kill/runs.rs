@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use super::{
     callers,
     plan::{At, Plan},
@@ -15,7 +17,7 @@ use super::{
     stream::{Oracle, Wrong, name},
 };
 use crate::{
-    clock::{now, until},
+    clock::{now, say, until},
     program::{Program, last_words},
 };
 
@@ -35,6 +37,8 @@ pub(super) struct Counted {
     /// Bytes that power cuts took away.
     pub(super) gone: u64,
     pub(super) looked_up: u64,
+    /// How often committed reads of an idle process did not come in time.
+    pub(super) stalled: u64,
     pub(super) wrong: Wrong,
     /// What was acknowledged and not there after a kill.
     pub(super) broken: [u64; 3],
@@ -52,7 +56,10 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn new(load: Load) -> Self {
-        let plant = Plant::start(load);
+        Self::of(Plant::start(load))
+    }
+
+    pub(super) fn of(plant: Plant) -> Self {
         let oracle = Oracle::new(plant.stream());
         Self { plant, oracle, acknowledged: 0, answered: 0, counted: Counted::default() }
     }
@@ -139,43 +146,63 @@ impl Runs {
         let mut program = self.plant.spawn_alone(workers, &[]);
         self.until_ready(&mut program, started);
         // Asked for only now: nobody is left who could have acknowledged more meanwhile.
-        self.look_at_records(&program);
-        self.look_at_published(&program);
-        self.look_at_answered(&program);
+        self.look_at_records(&mut program);
+        self.look_at_published(&mut program);
+        self.look_at_answered(&mut program);
         program.kill();
     }
 
-    fn look_at_records(&mut self, program: &Program) {
+    /// Committed states. A process that does not give them in time is a finding, and is replaced.
+    fn states(
+        &mut self,
+        program: &mut Program,
+        model: &str,
+        ids: &[String],
+    ) -> BTreeMap<String, Value> {
+        loop {
+            if let Some(states) = program.states_in_time(model, ids) {
+                return states;
+            }
+            self.counted.stalled += 1;
+            say(&format!("kill: reads of {model} stall: {}", last_words(self.plant.path())));
+            program.kill();
+            *program = self.plant.spawn_alone(1 + self.counted.stalled % 3, &[]);
+            self.until_ready(program, now());
+        }
+    }
+
+    fn look_at_records(&mut self, program: &mut Program) {
         let (committed, written) = (self.plant.world.committed(), self.plant.records.written());
         self.oracle.advance(&committed);
         let twins = self.oracle.newest(LOOKED_AT);
         let names: Vec<_> = twins.iter().map(|twin| name(*twin)).collect();
-        let wrong = self.oracle.judge(&twins, &written, &program.states("readings", &names));
+        let states = self.states(program, "readings", &names);
+        let wrong = self.oracle.judge(&twins, &written, &states);
         self.counted.looked_up += twins.len() as u64;
         self.counted.broken[0] += wrong.lost;
         self.counted.wrong.twice += wrong.twice;
         self.counted.wrong.disordered += wrong.disordered;
     }
 
-    fn look_at_published(&mut self, program: &Program) {
+    fn look_at_published(&mut self, program: &mut Program) {
         let told = self.plant.published.tap.acknowledged(self.acknowledged);
         let acknowledged: Vec<_> = told.iter().map(|told| told.id).collect();
         self.acknowledged += acknowledged.len();
         self.counted.looked_up += acknowledged.len() as u64;
         for (model, name) in MODELS.iter().enumerate() {
             let twins = self.plant.published.twins_of(model, acknowledged.iter().copied());
-            let states = program.states(name, &twins);
+            let states = self.states(program, name, &twins);
             self.counted.broken[1] += published::lost(&acknowledged, model, &states);
         }
     }
 
-    fn look_at_answered(&mut self, program: &Program) {
+    fn look_at_answered(&mut self, program: &mut Program) {
         let answered = self.plant.callers.answered(self.answered);
         self.answered += answered.len();
         self.counted.looked_up += answered.len() as u64;
         let twins = answered.iter().map(|it| callers::twin(it.id, self.plant.load.others));
         let twins: BTreeSet<_> = twins.collect();
-        let states = program.states("orders", &twins.into_iter().collect::<Vec<_>>());
+        let states = self.states(program, "orders", &twins.into_iter().collect::<Vec<_>>());
         self.counted.broken[2] += callers::lost(&answered, &states);
     }
 }

@@ -97,7 +97,8 @@ pub(super) fn tell(runs: &Runs, total: &Total, seconds: f64) {
     say(&format!(
         "kill: {} kills ({at_any_time} at any time, {aimed_kills} at {} fail points{}), {} power \
          cuts that took {} bytes; 1 to 3 workers, {} twins; ready again within {:.1} s; {} that \
-         were acknowledged looked up after the kills, {:?} missing; {seconds:.0} s",
+         were acknowledged looked up after the kills, {:?} missing, {} looks stalled; {seconds:.0} \
+         s",
         at_any_time + aimed_kills,
         aimed.len(),
         match &runs.counted.not_reached[..] {
@@ -110,6 +111,7 @@ pub(super) fn tell(runs: &Runs, total: &Total, seconds: f64) {
         runs.counted.ready_most.as_secs_f64(),
         runs.counted.looked_up,
         runs.counted.broken,
+        runs.counted.stalled,
     ));
     let (rate, ahead) = runs.plant.records.rate();
     say(&format!(
@@ -140,6 +142,7 @@ pub(super) fn check(runs: &Runs, total: &Total) {
     let all = [total.records, total.published, total.answered];
     assert!(all.iter().all(|count| *count > 0), "nothing was sent: {all:?}");
     assert_eq!(runs.counted.broken, [0; 3], "acknowledged and not there after a kill");
+    assert_eq!(runs.counted.stalled, 0, "an idle process did not answer committed reads");
     assert_eq!((runs.counted.wrong, total.wrong), (Wrong::default(), Wrong::default()));
     assert_eq!(total.letters, total.bad, "each bad record is one dead letter");
     assert_eq!((total.published_lost, total.answered_lost, total.answered_twice), (0, 0, 0));
