@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 use twinflow_connectors::{
-    Connector, ConnectorAbout, ConnectorInfo,
+    Connector, ConnectorAbout, ConnectorInfo, Reached,
     backoff::Backoff,
     error::ConnectorError,
     link::{Link, Slot},
@@ -57,6 +57,7 @@ impl ConnectionSettings {
     }
 }
 
+type ReachFuture<'a> = Pin<Box<dyn Future<Output = Result<Reached, ConnectorError>> + Send + 'a>>;
 type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ConnectorError>> + Send + 'a>>;
 
 /// A connector whose type was forgotten.
@@ -66,6 +67,7 @@ pub(crate) trait AnyConnector: Send {
     fn about(&self) -> ConnectorAbout;
     fn info(&self) -> ConnectorInfo;
     fn prepare(&mut self) -> Result<(), ConnectorError>;
+    fn reach(&mut self) -> ReachFuture<'_>;
     fn run(&mut self, link: Link) -> RunFuture<'_>;
 }
 
@@ -88,6 +90,10 @@ impl<C: Connector> AnyConnector for C {
 
     fn prepare(&mut self) -> Result<(), ConnectorError> {
         Connector::prepare(self)
+    }
+
+    fn reach(&mut self) -> ReachFuture<'_> {
+        Box::pin(Connector::reach(self))
     }
 
     fn run(&mut self, link: Link) -> RunFuture<'_> {

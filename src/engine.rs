@@ -9,6 +9,7 @@ mod failure;
 mod handle;
 mod housekeeping;
 mod notes;
+mod recovering;
 mod requests;
 mod start;
 mod status;
@@ -32,7 +33,10 @@ pub use self::{
 };
 
 #[cfg(feature = "server")]
-pub(crate) use self::supervision::{Report, Supervision};
+pub(crate) use self::{
+    recovering::{Recovering, Step, Task},
+    supervision::{Report, Supervision},
+};
 
 use self::{requests::EngineLinks, start::Parts, watch::Watch};
 use crate::{

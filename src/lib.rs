@@ -89,6 +89,8 @@ mod metrics;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
+mod state;
+#[cfg(feature = "server")]
 mod supervisor;
 
 mod clock;

@@ -57,6 +57,9 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
     gauge("twinflow_store_held", "1 while the store has not moved for two seconds", |s| {
         f64::from(u8::from(s.held))
     }),
+    gauge("twinflow_disk_full", "1 while the disk has too little room to take messages in", |s| {
+        f64::from(u8::from(s.disk_full))
+    }),
     gauge("twinflow_careful", "1 while one message per link and epoch is taken", |s| {
         f64::from(u8::from(s.careful))
     }),
@@ -211,7 +214,8 @@ mod tests {
     #[test]
     fn the_text_has_types_units_labels_and_an_end() {
         let model = ModelStatus { name: "turbines".into(), calls: 3, ..ModelStatus::default() };
-        let engine = EngineStatistics { models: vec![model], ..EngineStatistics::default() };
+        let models = vec![model];
+        let engine = EngineStatistics { models, disk_full: true, ..EngineStatistics::default() };
         let listener =
             ListenerStatus { name: "api".into(), certificate_expires: Duration::from_secs(7) };
         let server = ServerStatus { logins_failed: Some(2), listeners: vec![listener] };
@@ -219,6 +223,7 @@ mod tests {
         let name = "twinflow_certificate_expires_timestamp_seconds";
         assert!(text.contains(&format!("{name}{{listener=\"api\"}} 7\n")), "{text}");
         assert!(text.contains("twinflow_logins_failed_total 2\n"), "{text}");
+        assert!(text.contains("\ntwinflow_disk_full 1\n"), "{text}");
         assert!(text.contains(
             "# TYPE twinflow_twin_calls counter\n# HELP twinflow_twin_calls calls of the \
              processor\ntwinflow_twin_calls_total{model=\"turbines\"} 3\n"

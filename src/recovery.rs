@@ -8,8 +8,8 @@ use twinflow_connectors::{
 };
 use twinflow_operators::{
     models::Models,
-    recover::{CONNECTIONS, MODELS, Recovered},
-    store::{EntryKind, EpochPart, EpochStore},
+    recover::{CONNECTIONS, MODELS, Recovered, RecoveryProgress},
+    store::{EntryKind, EpochPart, EpochStore, StoreError},
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -28,11 +28,16 @@ pub(crate) struct Recovery {
 /// Reads everything committed and gives each configured name its number.
 pub(crate) fn recover(
     store: &dyn EpochStore,
+    workers: usize,
+    progress: &Arc<RecoveryProgress>,
     models: &Models,
     connections: &[String],
     keep_unknown: bool,
 ) -> Result<Recovery> {
-    let mut recovered = Recovered::read(|each| store.replay(each))?;
+    let read = Recovered::read(workers, Arc::clone(progress), |reading, each| {
+        store.replay_newest_first(workers, reading, each)
+    });
+    let mut recovered = read.map_err(unreadable)?;
     if let Some(damage) = recovered.damage() {
         return Err(Error::new(ErrorKind::Disk, format!("the state is damaged: {damage}")));
     }
@@ -51,18 +56,42 @@ pub(crate) fn recover(
     let models: Vec<_> =
         models.names().map(|name| (name.to_owned(), number(MODELS, name))).collect();
     let connections: Vec<_> = connections.iter().map(|name| number(CONNECTIONS, name)).collect();
-    refuse_unknown(&recovered, &known, keep_unknown)?;
-    recovered.keep_unknown(&known);
+    if refuse_unknown(&recovered, &known, keep_unknown)? {
+        recovered.keep_unknown(&known);
+    }
     let first_part = (!first.is_empty()).then_some(first);
     Ok(Recovery { recovered, connections, models: ModelNames::new(models), first_part })
 }
 
+/// Why there is no start, and what a person can do about damage (law D7).
+fn unreadable(error: StoreError) -> Error {
+    let epoch = match &error {
+        StoreError::Corrupt { last_good_epoch, .. } => Some(*last_good_epoch),
+        _ => None,
+    };
+    let error = Error::from(error);
+    match epoch {
+        None => error,
+        Some(epoch) => Error::new(
+            error.kind(),
+            format!(
+                "{error}; import an export into a new directory, or give up everything behind \
+                 that epoch with twinflow run --recover-from {epoch}"
+            ),
+        ),
+    }
+}
+
 /// What is stored and not configured would be lost silently; so the start fails, or it is kept
-/// (law D8).
-fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool) -> Result<()> {
+/// (law D8). Says whether there is something to keep.
+pub(crate) fn refuse_unknown(
+    recovered: &Recovered,
+    known: &HashSet<(u16, u16)>,
+    keep: bool,
+) -> Result<bool> {
     let unknown = recovered.unknown(known);
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let named = unknown.iter().map(|(space, name, count)| match *space {
         MODELS => format!("model \"{name}\" ({count} twins)"),
@@ -71,13 +100,14 @@ fn refuse_unknown(recovered: &Recovered, known: &HashSet<(u16, u16)>, keep: bool
     let names = named.collect::<Vec<_>>().join(", ");
     if keep {
         tracing::warn!(names, "kept as it is stored: the configuration lacks it");
-        return Ok(());
+        return Ok(true);
     }
     Err(Error::new(
         ErrorKind::StateRefused,
         format!(
             "the state has what the configuration lacks: {names}; add it to the configuration, \
-             keep it for later with --keep-unknown, or start with another state directory"
+             keep it for later with twinflow run --keep-unknown, or remove it for good with \
+             twinflow state drop --model or --connection"
         ),
     ))
 }

@@ -55,6 +55,7 @@ mod keys;
 mod listeners;
 mod log;
 mod mount;
+mod reach;
 mod run;
 
 use std::process::ExitCode;

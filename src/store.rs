@@ -16,4 +16,6 @@ mod memory;
 pub use held::{HeldCounts, HeldStore};
 #[cfg(feature = "local-log")]
 pub use local_log::{Access, Disk, DiskFile, Free, LocalLog, LockError, LogOptions};
+#[cfg(feature = "server")]
+pub(crate) use local_log::{LogSummary, NewLog, StoppedLog};
 pub use memory::MemoryStore;

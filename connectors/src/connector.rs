@@ -42,10 +42,45 @@ pub trait Connector: Send + 'static {
         Ok(())
     }
 
+    /// Asks whether its upstream would have it with these settings, and where what it reads begins
+    /// and ends. Takes nothing, acknowledges nothing, and leaves a session of another process with
+    /// the same settings alone. One that has nothing to ask says that it is there.
+    ///
+    /// # Errors
+    ///
+    /// Why a session would not begin.
+    fn reach(&mut self) -> impl Future<Output = Result<Reached, ConnectorError>> + Send {
+        std::future::ready(Ok(Reached::default()))
+    }
+
     /// Runs one session until `Stop`, an error, or the end of the upstream. After a retryable error
     /// it is called again with a fresh link, so that a receipt of an old session can never
     /// acknowledge anything in a new one.
     fn run(&mut self, link: Link) -> impl Future<Output = Result<(), ConnectorError>> + Send;
+}
+
+/// What an upstream answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Whether there was anybody to ask.
+    pub asked: bool,
+    /// Partitions with positions, if it has such.
+    pub partitions: Vec<PartitionEnds>,
+    /// What a person should know: a session begins all the same.
+    pub warnings: Vec<String>,
+}
+
+/// Where a partition begins and ends at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionEnds {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// The oldest position that is there.
+    pub first: u64,
+    /// The position that the next message gets.
+    pub next: u64,
 }
 
 /// A connector in words for people.

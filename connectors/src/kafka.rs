@@ -15,6 +15,7 @@ mod offsets;
 mod options;
 mod partitions;
 mod plan;
+mod reach;
 mod record;
 mod secret;
 mod session;
@@ -33,7 +34,9 @@ pub use settings::{
 
 use self::{assign::Begun, plan::Plan};
 use crate::{
-    connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
+    connector::{
+        ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee, Reached,
+    },
     error::{ConnectorError, ErrorKind},
     link::Link,
 };
@@ -121,6 +124,23 @@ impl Connector for Kafka {
             feedback_expiry_secs: Some(settings.feedback_expiry_secs),
             ..ConnectorInfo::default()
         }
+    }
+
+    async fn reach(&mut self) -> Result<Reached, ConnectorError> {
+        let plan = Arc::clone(&self.plan);
+        let (tell, told) = oneshot::channel();
+        let thread = move || {
+            let (reached, client) = reach::reach(&plan);
+            // Whoever asked may have gone.
+            let _nobody = tell.send(reached).is_err();
+            drop(client);
+        };
+        std::thread::Builder::new().name("kafka:reach".into()).spawn(thread).map_err(|error| {
+            ConnectorError::new(ErrorKind::Unreachable, "start a thread").because(error)
+        })?;
+        told.await.unwrap_or_else(|_gone| {
+            Err(ConnectorError::new(ErrorKind::Rejected, "ask: the thread panicked"))
+        })
     }
 
     async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {

@@ -34,7 +34,8 @@ pub mod unacknowledged;
 mod connector;
 
 pub use connector::{
-    ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee, Registry,
+    ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee, PartitionEnds,
+    Reached, Registry,
 };
 
 /// Every connector of this build, for a configuration to name; third parties add theirs.

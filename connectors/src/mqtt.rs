@@ -21,10 +21,10 @@ mod template;
 mod tls;
 mod trouble;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use settings::{
     MqttDedupe, MqttFeedback, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttSettings,
@@ -32,14 +32,16 @@ pub use settings::{
 };
 
 use self::{
-    client::{Client, Options, Publication, Role, V5, V311},
+    client::{Client, ClientEvent, Options, Publication, Role, V5, V311},
     commands::Commands,
     plan::Plan,
-    session::{End, Session},
-    trouble::Ends,
+    session::{End, GOODBYE, Session, closed},
+    trouble::{Ends, Trouble},
 };
 use crate::{
-    connector::{ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee},
+    connector::{
+        ConfigurableConnector, Connector, ConnectorAbout, ConnectorInfo, Guarantee, Reached,
+    },
     error::ConnectorError,
     link::{Condition, Link, Reporter},
 };
@@ -105,6 +107,40 @@ impl Mqtt {
         }
     }
 
+    /// Logs in under another client id, so that nobody's session is taken over, and leaves.
+    async fn reach_by<C: Client>(&self) -> Result<Reached, ConnectorError> {
+        let credentials = self.plan.credentials()?;
+        let tls = self.plan.tls.as_ref().map(tls::config).transpose()?;
+        let options = self.options(Role::Commands { in_flight_max: 1 }, credentials, tls);
+        let client_id = format!("{}-reach", self.plan.client_id);
+        let mut client = C::connect(&Options { client_id, ..options });
+        let mut events = Vec::new();
+        let limit = Duration::from_secs(self.plan.connect_timeout_secs.into());
+        let connected = timeout(limit, async {
+            loop {
+                client.next(&mut events).await?;
+                if events.iter().any(|it| matches!(it, ClientEvent::Connected { .. })) {
+                    return Ok(());
+                }
+            }
+        });
+        let late = |_elapsed| Trouble::Lost(format!("no answer within {} s", limit.as_secs()));
+        let trouble = match connected.await.map_err(late) {
+            Ok(Ok(())) => None,
+            Ok(Err(trouble)) | Err(trouble) => Some(trouble),
+        };
+        if let Some(trouble) = trouble {
+            let session = format!("\"{}\" with {}", self.plan.client_id, self.plan.address());
+            return Err(self.ends.clone().error(&trouble, None, &session));
+        }
+        if client.close().is_ok() {
+            let goodbye =
+                async { while client.next(&mut events).await.is_ok() && !closed(&mut events) {} };
+            let _or_without_it = timeout(GOODBYE, goodbye).await.is_err();
+        }
+        Ok(Reached { asked: true, ..Reached::default() })
+    }
+
     async fn session<C: Client>(&mut self, link: Link) -> Result<(), ConnectorError> {
         let credentials = self.plan.credentials()?;
         let tls = self.plan.tls.as_ref().map(tls::config).transpose()?;
@@ -160,6 +196,13 @@ impl Connector for Mqtt {
             tls::config(tls)?;
         }
         Ok(())
+    }
+
+    async fn reach(&mut self) -> Result<Reached, ConnectorError> {
+        match self.plan.protocol {
+            MqttProtocol::V5 => self.reach_by::<V5>().await,
+            MqttProtocol::V311 => self.reach_by::<V311>().await,
+        }
     }
 
     async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {

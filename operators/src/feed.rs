@@ -129,9 +129,9 @@ impl<'scope> Feed<'scope, Changes> {
     /// Persist, commit, send, acknowledge: never apart.
     pub fn settle(self) -> Settled<'scope> {
         let Inner { processed, source_parts, shared, .. } = self.inner;
-        let Processed { parts, link_rows } = processed.expect("a feed of changes was processed");
+        let Processed { changed, link_rows } = processed.expect("a feed of changes was processed");
         let names = shared.setup.first_part.clone().filter(|_| shared.setup.index == 0);
-        let durable = persist(parts, source_parts, &shared, names);
+        let durable = persist(changed, source_parts, &shared, names);
         let committed = commit(durable, std::sync::Arc::clone(&shared.setup.store));
         let sent = send(link_rows, committed, &shared);
         acknowledge(sent, &shared);

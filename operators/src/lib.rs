@@ -25,6 +25,7 @@ pub mod worker;
 
 mod acknowledge;
 mod commit;
+mod gathered;
 mod ledger;
 mod persist;
 mod prefetch;

@@ -11,21 +11,22 @@ use timely::{
     },
 };
 
-use crate::{store::EpochPart, worker::WorkerShared};
+use crate::{gathered::Gathered, store::EpochPart, worker::WorkerShared};
 
 /// An epoch whose changes are durable on the worker that says so.
 pub(crate) type Durable = Vec<u64>;
 
-/// Builds the operator; `first` is written in the generation's first epoch.
+/// Builds the operator; `first` is written in the generation's first epoch. `changed` says in which
+/// epochs the twins wrote something; what that is, is in [`WorkerShared::gathered`].
 pub(crate) fn persist<'scope>(
-    parts: Stream<'scope, u64, Vec<EpochPart>>,
+    changed: Stream<'scope, u64, Vec<u64>>,
     source_parts: Stream<'scope, u64, Vec<EpochPart>>,
     shared: &Rc<WorkerShared>,
     first: Option<EpochPart>,
 ) -> Stream<'scope, u64, Durable> {
-    let scope = parts.scope();
+    let scope = changed.scope();
     let shared = Rc::clone(shared);
-    parts.binary_frontier::<_, CapacityContainerBuilder<Durable>, _, _, _, _>(
+    changed.binary_frontier::<_, CapacityContainerBuilder<Durable>, _, _, _, _>(
         source_parts,
         Pipeline,
         Pipeline,
@@ -40,25 +41,28 @@ pub(crate) fn persist<'scope>(
                     let _gone = bell.activate().is_err();
                 }),
             );
-            if let Some(part) = first {
-                store.append(worker, shared.setup.first_epoch, part);
-            }
-            let mut closed = 0;
             drop(initial);
-            let mut open: BTreeMap<u64, EpochPart> = BTreeMap::new();
+            let mut of_source: BTreeMap<u64, Vec<EpochPart>> = BTreeMap::new();
+            of_source.extend(first.map(|first| (shared.setup.first_epoch, vec![first])));
             let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
-            move |(parts, frontier), (source_parts, source_frontier), output| {
+            // Below the first everything is worked off, below the second it is handed over.
+            let (mut closed, mut handed) = (0, 0);
+            move |(changed, frontier), (source_parts, source_frontier), output| {
                 let index = output.output_index();
-                let mut take = |capability: InputCapability<u64>, parts: &mut Vec<EpochPart>| {
-                    let Some(held) = capability.retain_least(index) else { return };
+                let mut owe = |capability: InputCapability<u64>| {
+                    let held = capability.retain_least(index)?;
                     let epoch = *held.time();
-                    for part in parts.drain(..) {
-                        gather(&mut open, epoch, part);
-                    }
                     owed.entry(epoch).or_insert(held);
+                    Some(epoch)
                 };
-                parts.for_each(&mut take);
-                source_parts.for_each(take);
+                changed.for_each(|capability, epochs| {
+                    epochs.clear();
+                    owe(capability);
+                });
+                source_parts.for_each(|capability, parts| {
+                    let Some(epoch) = owe(capability) else { return };
+                    of_source.entry(epoch).or_default().append(parts);
+                });
                 // Complete epochs go to the store; their capabilities stay here.
                 // An empty frontier is the end: epochs after the newest never were.
                 let newest = owed.last_key_value().map_or(closed, |(epoch, _)| epoch + 1);
@@ -66,19 +70,22 @@ pub(crate) fn persist<'scope>(
                 shared.processed.note(processed);
                 let first =
                     processed.into_iter().chain(source_frontier.frontier().first().copied()).min();
-                let through = first.unwrap_or(newest.max(closed));
-                if through > closed {
-                    while let Some(part) = open.first_entry().filter(|part| *part.key() < through) {
-                        let (epoch, part) = part.remove_entry();
+                closed = first.unwrap_or(newest).max(closed);
+                let gathered = &mut *shared.gathered.borrow_mut();
+                let sources = of_source.values().flatten().map(|part| part.bytes().len() as u64);
+                let cut = store.cut(worker, closed, gathered.bytes() + sources.sum::<u64>());
+                // The end of a group is one epoch for all workers, and may be ahead of this one.
+                if cut > handed && cut <= closed {
+                    hand_over(gathered, &mut of_source, cut, |epoch, part| {
                         store.append(worker, epoch, part);
-                    }
-                    store.closed(worker, through);
-                    closed = through;
+                    });
+                    store.closed(worker, cut);
+                    handed = cut;
                 }
                 let durable = store.durable(worker);
                 while let Some(done) = owed.first_entry().filter(|owed| {
                     // Nothing is durable before it was handed over, whatever the store says.
-                    *owed.key() < durable && *owed.key() < closed
+                    *owed.key() < durable && *owed.key() < handed
                 }) {
                     let (epoch, capability) = done.remove_entry();
                     output.session(&capability).give(epoch);
@@ -88,19 +95,23 @@ pub(crate) fn persist<'scope>(
     )
 }
 
-/// Adds a part to those of its epoch. Their order means nothing: no two parts share a key.
-fn gather(open: &mut BTreeMap<u64, EpochPart>, epoch: u64, mut part: EpochPart) {
-    match open.entry(epoch) {
-        std::collections::btree_map::Entry::Vacant(none) => {
-            none.insert(part);
+/// Hands over everything before `end` in the order of epochs; of one epoch what the source wrote
+/// comes first. So feedback that the source rewrites is in front of what ends it.
+fn hand_over(
+    gathered: &mut Gathered,
+    of_source: &mut BTreeMap<u64, Vec<EpochPart>>,
+    end: u64,
+    mut append: impl FnMut(u64, EpochPart),
+) {
+    let mut sources = |end: u64, append: &mut dyn FnMut(u64, EpochPart)| {
+        while let Some(first) = of_source.first_entry().filter(|first| *first.key() < end) {
+            let (epoch, parts) = first.remove_entry();
+            parts.into_iter().for_each(|part| append(epoch, part));
         }
-        std::collections::btree_map::Entry::Occupied(mut known) => {
-            // The few entries of the source are copied, not the many of the twins.
-            let known = known.get_mut();
-            if known.bytes().len() < part.bytes().len() {
-                std::mem::swap(known, &mut part);
-            }
-            known.extend(&part);
-        }
+    };
+    while let Some((epoch, part)) = gathered.take_before(end) {
+        sources(epoch + 1, &mut append);
+        append(epoch, part);
     }
+    sources(end, &mut append);
 }

@@ -4,12 +4,14 @@ mod call;
 mod failing;
 pub(crate) mod guard;
 pub(crate) mod ids;
+pub(crate) mod load;
 pub(crate) mod model_worker;
 mod pending;
+mod places;
 mod repeats;
 mod replays;
 mod requests;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod scope;
 mod settings;
 mod statistics;
@@ -55,13 +57,14 @@ const PAGE_SLOTS_MAX: usize = 1000;
 
 /// What `process` gives: changes to `persist`, rows for links to `send`.
 pub(crate) struct Processed<'scope> {
-    pub(crate) parts: Stream<'scope, u64, Vec<EpochPart>>,
+    /// Epochs in which something was written.
+    pub(crate) changed: Stream<'scope, u64, Vec<u64>>,
     pub(crate) link_rows: Stream<'scope, u64, Vec<SlotRow>>,
 }
 
 /// An epoch whose rows still come in.
 struct Stashed {
-    parts: Capability<u64>,
+    changed: Capability<u64>,
     link_rows: Capability<u64>,
     frames: Vec<Frame>,
 }
@@ -75,10 +78,10 @@ pub(crate) fn process<'scope>(
     let scope = rows.scope();
     let mut builder = OperatorBuilder::new("process".to_owned(), scope);
     let mut input = builder.new_input(rows, DistributorPact(|_peers| ByOwner));
-    let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
+    let (changed_port, changed) = builder.new_output::<Vec<u64>>();
     let (link_port, link_rows) = builder.new_output::<Vec<SlotRow>>();
-    let mut parts_port =
-        OutputBuilder::<u64, CapacityContainerBuilder<Vec<EpochPart>>>::from(parts_port);
+    let mut changed_port =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<u64>>>::from(changed_port);
     let mut link_port = OutputBuilder::<u64, NoopBuilder<Vec<SlotRow>>>::from(link_port);
     let address = builder.operator_info().address;
     let bell = scope.worker().sync_activator_for(address.to_vec());
@@ -94,11 +97,11 @@ pub(crate) fn process<'scope>(
             let frontier = frontiers[0].frontier();
             input.for_each(|capability, frame| {
                 // An empty stamp would mean rows outside of every epoch; our sources send none.
-                let Some(parts) = capability.retain_least(0) else { return };
+                let Some(changed) = capability.retain_least(0) else { return };
                 let Some(link_rows) = capability.retain_least(1) else { return };
-                let epoch = *parts.time();
+                let epoch = *changed.time();
                 let stashed = stash.entry(epoch).or_insert_with(|| Stashed {
-                    parts,
+                    changed,
                     link_rows,
                     frames: Vec::new(),
                 });
@@ -106,12 +109,13 @@ pub(crate) fn process<'scope>(
             });
             while let Some(first) = stash.first_entry().filter(|e| !frontier.less_equal(e.key())) {
                 let (epoch, stashed) = first.remove_entry();
-                let mut result = twins.apply(epoch, &stashed.frames);
+                let part = open_part(&shared, epoch);
+                let mut result = twins.apply(epoch, &stashed.frames, part);
                 if let Some(why) = result.halted {
                     halt(&shared, why);
                 }
-                if !result.part.is_empty() {
-                    parts_port.activate().session(&stashed.parts).give(result.part);
+                if shared.gathered.borrow_mut().put_back(epoch, result.part) {
+                    changed_port.activate().session(&stashed.changed).give(epoch);
                 }
                 if !result.link_rows.is_empty() {
                     let mut output = link_port.activate();
@@ -122,7 +126,13 @@ pub(crate) fn process<'scope>(
             answer(&twins, &shared);
         }
     });
-    Processed { parts, link_rows }
+    Processed { changed, link_rows }
+}
+
+/// The part that an epoch writes to.
+fn open_part(shared: &WorkerShared, epoch: u64) -> EpochPart {
+    let setup = &shared.setup;
+    shared.gathered.borrow_mut().open(setup.index, epoch, &*setup.store)
 }
 
 /// A model's policy is `halt` and it failed: this epoch must never count (law P5).

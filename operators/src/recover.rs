@@ -1,11 +1,19 @@
 //! What the store gave back, folded to the newest value of each key (laws D2, D4, D8, D9).
+//!
+//! The store gives its newest entries first, so the first one of a key is the one that counts, and
+//! what it replaced is not even copied. Twins are folded by a thread for each worker that there
+//! will be, the ledger by one more.
 
+mod ledger;
 mod newest;
-mod waiting;
+mod progress;
+mod shard;
+mod visit;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use twinflow_connectors::{
@@ -14,56 +22,32 @@ use twinflow_connectors::{
     route::{LEDGER_BUCKET, bucket, owner, twin_hash},
 };
 
-use self::{
-    newest::{Found, Newest},
-    waiting::{Change, TOGETHER, Waiting},
+pub use self::progress::RecoveryProgress;
+pub(crate) use self::shard::Load;
+pub use self::visit::{
+    Removed, StoredId, StoredRoute, StoredTwin, put_position_set, put_stored_feedback,
+    put_stored_head, put_stored_id, put_stored_letter, put_stored_position,
 };
+use self::{ledger::Ledger, shard::Shard};
 use crate::{
-    dead_letter::{DeadLetter, read_dead_letter},
-    process::{ids::twin_of_key, model_worker::ModelWorker, scope::put_feedback},
+    dead_letter::DeadLetter,
+    process::scope::put_feedback,
     quarantine::Quarantined,
-    store::{Entry, EntryKind, EpochPart, entries, first_entry_len},
+    store::{EntryKind, EpochPart, Piece, Reading, entries, first_entry_len},
 };
 
-/// What twins and their message ids were, as bytes: as large as all states together.
-#[derive(Debug, Default)]
-struct Stored {
-    states: Newest,
-    routes: Newest,
-    ids: Newest,
-}
-
-impl Stored {
-    /// Where an entry is looked up first.
-    fn of(&self, change: Change) -> &Newest {
-        match change {
-            Change::State | Change::Removal => &self.states,
-            Change::Route => &self.routes,
-            Change::Id => &self.ids,
-        }
-    }
-}
+/// Pieces with fewer entries of twins are folded on one thread: starting others takes longer.
+const ALONE_UP_TO: usize = 1000;
 
 /// Everything that a generation starts from.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// The latest time of any epoch (law P6).
-    pub(crate) now: Timestamp,
-    stored: RwLock<Stored>,
-    waiting: Waiting,
-    /// Names by space (0 models, 1 connections) and number.
-    names: BTreeMap<(u16, u16), String>,
-    positions: HashMap<(u16, String, i32), u64>,
-    outbox: BTreeMap<FeedbackKey, OutboxEntry>,
-    dead_letters: BTreeMap<u64, DeadLetter>,
-    /// The largest number of one, of those that went, too.
-    dead_letters_newest: u64,
-    quarantined: BTreeMap<(u16, String), Quarantined>,
-    damage: Option<String>,
+    ledger: Ledger,
+    /// Twins by worker, until that has loaded them.
+    shards: Vec<Mutex<Shard>>,
+    progress: Arc<RecoveryProgress>,
     /// Entries of models and connections that the configuration lacks, as they were stored.
     kept: EpochPart,
-    /// Twins loaded so far, for whoever shows progress.
-    pub loaded: AtomicU64,
     failed: Mutex<Option<String>>,
 }
 
@@ -79,140 +63,76 @@ pub(crate) struct Kept<'a> {
     pub(crate) next: usize,
 }
 
-/// Loads one thing into the model that it belongs to.
-type Load<'a> = dyn FnMut(&mut dyn ModelWorker) -> Result<(), String> + 'a;
-
 /// The space of models in entries of names.
 pub const MODELS: u16 = 0;
 /// The space of connections in entries of names.
 pub const CONNECTIONS: u16 = 1;
 
 impl Recovered {
-    /// Reads all entries that `replay` gives; later ones win.
+    /// Reads all pieces that `replay` gives, the newest first, for so many workers.
     ///
     /// # Errors
     ///
     /// What `replay` says.
     pub fn read<E>(
-        replay: impl FnOnce(&mut dyn FnMut(Entry<'_>)) -> Result<(), E>,
+        workers: usize,
+        progress: Arc<RecoveryProgress>,
+        replay: impl FnOnce(&Reading, &mut dyn FnMut(&Piece)) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut recovered = Self::default();
-        replay(&mut |entry| recovered.fold(entry))?;
-        recovered.bring_in();
-        Ok(recovered)
+        let mut ledger = Ledger::default();
+        let mut shards: Vec<Shard> = (0..workers).map(|_| Shard::default()).collect();
+        replay(&progress.reading, &mut |piece| fold(piece, &mut ledger, &mut shards))?;
+        ledger.forget_what_went();
+        let twins = shards.iter().flat_map(Shard::twins).map(|(_, count)| count).sum::<usize>();
+        progress.found(twins as u64);
+        let shards = shards.into_iter().map(Mutex::new).collect();
+        Ok(Self { ledger, shards, progress, ..Self::default() })
     }
 
-    /// What the entries of one part give.
+    /// What the entries of one part give, for one worker.
     #[cfg(test)]
-    pub(crate) fn of_part(part: &crate::store::EpochPart) -> Self {
-        let all = |each: &mut dyn FnMut(Entry<'_>)| {
-            crate::store::entries(part.bytes()).for_each(|entry| each(entry.unwrap()));
+    pub(crate) fn of_part(part: &EpochPart) -> Self {
+        let all = |_: &Reading, each: &mut dyn FnMut(&Piece)| {
+            each(&Piece::of_part(part.clone(), 1));
             Ok::<_, ()>(())
         };
-        Self::read(all).unwrap()
+        Self::read(1, Arc::default(), all).unwrap()
     }
 
-    fn fold(&mut self, entry: Entry<'_>) {
-        if self.try_fold(entry).is_none() && self.damage.is_none() {
-            self.damage = Some(format!("an entry of kind {:?} cannot be read", entry.kind));
-        }
-    }
-
-    fn try_fold(&mut self, entry: Entry<'_>) -> Option<()> {
-        let Entry { kind, space, key, value, .. } = entry;
-        match kind {
-            EntryKind::State => self.wait(Change::State, space, key, value),
-            EntryKind::Route => self.wait(Change::Route, space, key, value),
-            EntryKind::Removal => self.wait(Change::Removal, space, key, &[]),
-            EntryKind::Position => {
-                let (topic, partition) = read_position_key(key)?;
-                let next = u64::from_le_bytes(value.try_into().ok()?);
-                let known = self.positions.entry((space, topic, partition)).or_default();
-                *known = next.max(*known);
-            }
-            EntryKind::Feedback => {
-                let feedback: OutboxEntry = rmp_serde::from_slice(value).ok()?;
-                self.outbox.insert(read_feedback_key(space, key)?, feedback);
-            }
-            EntryKind::Delivered => {
-                self.outbox.remove(&read_feedback_key(space, key)?);
-            }
-            EntryKind::DeadLetter | EntryKind::DeadLetterKept => {
-                let letter = read_dead_letter(value)?;
-                self.dead_letters_newest = self.dead_letters_newest.max(letter.number);
-                self.dead_letters.insert(letter.number, letter);
-            }
-            EntryKind::DeadLetterDropped => {
-                let number = u64::from_le_bytes(key.try_into().ok()?);
-                self.dead_letters_newest = self.dead_letters_newest.max(number);
-                self.dead_letters.remove(&number);
-            }
-            EntryKind::MessageId => self.wait(Change::Id, space, key, value),
-            EntryKind::Time => {
-                let time = Timestamp(u64::from_le_bytes(value.try_into().ok()?));
-                self.now = self.now.max(time);
-            }
-            EntryKind::Name => {
-                let number = u16::from_le_bytes(key.try_into().ok()?);
-                let name = String::from_utf8(value.to_vec()).ok()?;
-                self.names.insert((space, number), name);
-            }
-            EntryKind::Quarantined => {
-                self.quarantine(space, rmp_serde::from_slice(value).ok()?);
-            }
-            EntryKind::Released => {
-                let twin = std::str::from_utf8(key).ok()?;
-                self.quarantined.remove(&(space, twin.to_owned()));
-            }
-        }
-        Some(())
-    }
-
-    fn stored(&self) -> RwLockReadGuard<'_, Stored> {
-        self.stored.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait(&mut self, change: Change, space: u16, key: &[u8], value: &[u8]) {
-        if self.waiting.add(change, space, key, value) {
-            self.bring_in();
-        }
-    }
-
-    fn bring_in(&mut self) {
-        let stored = self.stored.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.bring_in(stored);
-    }
-
-    /// Every worker has loaded its own: gives the memory of stored states back.
-    pub fn forget(&self) {
-        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = Stored::default();
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What could not be read, if anything could not.
     pub fn damage(&self) -> Option<&str> {
-        self.damage.as_deref()
+        self.ledger.damage.as_deref()
+    }
+
+    /// The latest time of any epoch (law P6).
+    pub fn now(&self) -> Timestamp {
+        self.ledger.now
     }
 
     /// Number of a name in a space; `None` when it is new.
     pub fn number(&self, space: u16, name: &str) -> Option<u16> {
-        let mut names = self.names.range((space, 0)..=(space, u16::MAX));
+        let mut names = self.ledger.names.range((space, 0)..=(space, u16::MAX));
         names.find(|(_, known)| *known == name).map(|((_, number), _)| *number)
     }
 
     /// The first number of a space that no name has.
     pub fn free_number(&self, space: u16) -> u16 {
-        let mut names = self.names.range((space, 0)..=(space, u16::MAX));
+        let mut names = self.ledger.names.range((space, 0)..=(space, u16::MAX));
         names.next_back().map_or(0, |((_, number), _)| number + 1)
     }
 
     /// Gives a new name its number.
     pub fn name(&mut self, space: u16, number: u16, name: &str) {
-        self.names.insert((space, number), name.to_owned());
+        self.ledger.names.insert((space, number), name.to_owned());
     }
 
     /// Writes all names again.
     pub(crate) fn put_names(&self, part: &mut EpochPart) {
-        for ((space, number), name) in &self.names {
+        for ((space, number), name) in &self.ledger.names {
             part.put_ledger(EntryKind::Name, *space, &number.to_le_bytes(), name.as_bytes());
         }
     }
@@ -220,46 +140,39 @@ impl Recovered {
     /// Models with stored twins and connections with stored positions or feedback that `known` does
     /// not have, with how many entries each has (law D8).
     pub fn unknown(&self, known: &HashSet<(u16, u16)>) -> Vec<(u16, String, usize)> {
+        let Ledger { names, positions, outbox, quarantined, .. } = &self.ledger;
         let mut counts: BTreeMap<(u16, u16), usize> = BTreeMap::new();
-        let stored = self.stored();
-        let models = stored.states.iter().map(|found| (MODELS, found.space));
-        let models = models.chain(self.quarantined.keys().map(|(model, _)| (MODELS, *model)));
-        let positions = self.positions.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
-        let outbox = self.outbox.keys().map(|(connection, ..)| (CONNECTIONS, *connection));
-        for key in models.chain(positions).chain(outbox).filter(|key| !known.contains(key)) {
-            *counts.entry(key).or_default() += 1;
+        let mut count = |key, some| {
+            if !known.contains(&key) {
+                *counts.entry(key).or_default() += some;
+            }
+        };
+        for shard in self.shards() {
+            shard.twins().for_each(|(model, twins)| count((MODELS, model), twins));
         }
-        let name = |key| self.names.get(key).cloned().unwrap_or_else(|| "(no name)".into());
+        quarantined.keys().for_each(|(model, _)| count((MODELS, *model), 1));
+        positions.keys().for_each(|(connection, ..)| count((CONNECTIONS, *connection), 1));
+        outbox.keys().for_each(|(connection, ..)| count((CONNECTIONS, *connection), 1));
+        let name = |key| names.get(key).cloned().unwrap_or_else(|| "(no name)".into());
         counts.iter().map(|(key, count)| (key.0, name(key), *count)).collect()
     }
 
     /// Carries what `known` does not have through every sweep, as opaque bytes (law D8).
     pub fn keep_unknown(&mut self, known: &HashSet<(u16, u16)>) {
+        let is_unknown = |space, number| !known.contains(&(space, number));
         let mut kept = EpochPart::default();
-        let stored = self.stored();
-        let is_unknown = |found: &Found<'_>| !known.contains(&(MODELS, found.space));
-        for found in stored.states.iter().filter(is_unknown) {
-            let bucket = bucket(found.hash);
-            kept.put(EntryKind::State, bucket, found.space, found.key, found.value);
+        for shard in self.shards() {
+            shard.keep(|model| is_unknown(MODELS, model), &mut kept);
         }
-        for found in stored.routes.iter().filter(is_unknown) {
-            let bucket = bucket(found.hash);
-            kept.put(EntryKind::Route, bucket, found.space, found.key, found.value);
-        }
-        for found in stored.ids.iter().filter(is_unknown) {
-            let bucket = bucket(twin_hash(twin_of_key(found.key).unwrap_or_default()));
-            kept.put(EntryKind::MessageId, bucket, found.space, found.key, found.value);
-        }
-        drop(stored);
-        for ((connection, topic, partition), next) in &self.positions {
-            if !known.contains(&(CONNECTIONS, *connection)) {
+        for ((connection, topic, partition), next) in &self.ledger.positions {
+            if is_unknown(CONNECTIONS, *connection) {
                 let key = position_key(topic, *partition);
                 kept.put_ledger(EntryKind::Position, *connection, &key, &next.to_le_bytes());
             }
         }
-        for ((connection, ..), entry) in &self.outbox {
-            if !known.contains(&(CONNECTIONS, *connection)) {
-                put_feedback(&mut kept, *connection, entry);
+        for ((connection, ..), entry) in &self.ledger.outbox {
+            if is_unknown(CONNECTIONS, *connection) {
+                entry.iter().for_each(|entry| put_feedback(&mut kept, *connection, entry));
             }
         }
         self.kept = kept;
@@ -278,7 +191,8 @@ impl Recovered {
 
     /// Stored positions of a connection (law D3).
     pub fn positions(&self, connection: u16) -> impl Iterator<Item = Position> {
-        let of = self.positions.iter().filter(move |((number, ..), _)| *number == connection);
+        let all = self.ledger.positions.iter();
+        let of = all.filter(move |((number, ..), _)| *number == connection);
         of.map(|((_, topic, partition), next)| Position {
             topic: topic.clone(),
             partition: *partition,
@@ -288,58 +202,35 @@ impl Recovered {
 
     /// Unconfirmed feedback of a connection, in order.
     pub fn outbox(&self, connection: u16) -> impl Iterator<Item = &OutboxEntry> {
-        let of = self.outbox.iter().filter(move |((number, ..), _)| *number == connection);
-        of.map(|(_, feedback)| feedback)
+        let all = self.ledger.outbox.iter();
+        let of = all.filter(move |((number, ..), _)| *number == connection);
+        of.filter_map(|(_, feedback)| feedback.as_ref())
     }
 
     /// The largest number of a dead letter that is known, even if that one has gone.
     pub fn dead_letters_newest(&self) -> u64 {
-        self.dead_letters_newest
+        self.ledger.dead_letters_newest
     }
 
     /// All dead letters, oldest first.
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
-        self.dead_letters.values()
-    }
-
-    /// Everything, one line each, sorted.
-    #[cfg(test)]
-    pub(crate) fn dump(&self) -> Vec<String> {
-        let stored = self.stored();
-        let twins = stored.states.iter().map(|it| format!("twin {it:?}"));
-        let routes = stored.routes.iter().map(|it| format!("route {it:?}"));
-        let ids = stored.ids.iter().map(|it| format!("id {it:?}"));
-        let quarantined = self.quarantined.iter().map(|it| format!("quarantined {it:?}"));
-        let names = self.names.iter().map(|it| format!("name {it:?}"));
-        let positions = self.positions.iter().map(|it| format!("position {it:?}"));
-        let outbox = self.outbox.iter().map(|it| format!("feedback {it:?}"));
-        let letters = self.dead_letters.values().map(|it| format!("dead letter {it:?}"));
-        let all = twins
-            .chain(routes)
-            .chain(quarantined)
-            .chain(ids)
-            .chain(names)
-            .chain(positions)
-            .chain(outbox)
-            .chain(letters);
-        let mut all: Vec<_> = all.chain([format!("time {:?}", self.now)]).collect();
-        all.sort_unstable();
-        all
+        self.ledger.dead_letters.values().flatten()
     }
 
     /// Sets a twin aside.
     pub fn quarantine(&mut self, model: u16, quarantined: Quarantined) {
-        self.quarantined.insert((model, quarantined.twin.clone()), quarantined);
+        self.ledger.quarantined.insert((model, quarantined.twin.clone()), Some(quarantined));
     }
 
     /// All twins in quarantine, with the numbers of their models.
     pub fn quarantined(&self) -> impl Iterator<Item = (u16, &Quarantined)> {
-        self.quarantined.iter().map(|((model, _), quarantined)| (*model, quarantined))
+        let all = self.ledger.quarantined.iter();
+        all.filter_map(|((model, _), quarantined)| Some((*model, quarantined.as_ref()?)))
     }
 
-    /// How many twins there are.
+    /// How many twins there were.
     pub fn twins_total(&self) -> usize {
-        self.stored().states.len()
+        self.progress.twins().1 as usize
     }
 
     /// Why a worker could not load its twins, if one could not.
@@ -351,74 +242,61 @@ impl Recovered {
         self.failed.lock().expect("recovery").get_or_insert(why);
     }
 
-    /// Loads the twins and message ids of one worker; every worker does so at the same time.
+    /// Loads the twins and message ids of one worker, and forgets them; every worker does so at
+    /// the same time.
     pub(crate) fn load(
         &self,
         worker: usize,
         workers: usize,
         mut with: impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
-        let is_own = |hash| owner(bucket(hash), workers) == worker;
-        let stored = self.stored();
-        let mut counts = BTreeMap::<u16, usize>::new();
-        for twin in stored.states.iter().filter(|twin| is_own(twin.hash)) {
-            *counts.entry(twin.space).or_default() += 1;
-        }
-        for (model, count) in counts {
-            with(model, &mut |model| {
-                model.expect(count);
-                Ok(())
-            })?;
-        }
-        let mut own = stored.states.iter().filter(|twin| is_own(twin.hash));
-        let mut together = Vec::with_capacity(TOGETHER);
-        loop {
-            together.extend(own.by_ref().take(TOGETHER));
-            if together.is_empty() {
-                break;
-            }
-            for ask in [Newest::ask_cell, Newest::ask_item, Newest::ask_bytes] {
-                together.iter().for_each(|twin| ask(&stored.routes, twin.hash));
-            }
-            for twin in together.drain(..) {
-                self.load_twin(twin, &stored.routes, &mut with)?;
-            }
-        }
-        for (number, id) in self.quarantined.keys() {
-            if is_own(twin_hash(id.as_bytes())) {
+        let Some(shard) = self.shards().nth(worker).map(|mut shard| std::mem::take(&mut *shard))
+        else {
+            return Ok(());
+        };
+        let loaded = |twins| self.progress.add_loaded(twins as u64);
+        shard.load((worker, workers), &self.ledger.names, loaded, &mut with)?;
+        for (number, id) in self.ledger.quarantined.keys() {
+            if owner(bucket(twin_hash(id.as_bytes())), workers) == worker {
                 with(*number, &mut |model| {
                     model.quarantine(id);
                     Ok(())
                 })?;
             }
         }
-        for id in stored.ids.iter() {
-            let twin = twin_of_key(id.key).ok_or("the key of a message id is damaged")?;
-            if is_own(twin_hash(twin)) {
-                with(id.space, &mut |model| model.load_id(id.key, id.value))?;
-            }
-        }
         Ok(())
+    }
+
+    /// Everything, one line each, sorted.
+    #[cfg(test)]
+    pub(crate) fn dump(&self) -> Vec<String> {
+        let Ledger { now, names, positions, outbox, quarantined, .. } = &self.ledger;
+        let mut all: Vec<_> = self.shards().flat_map(|shard| shard.dump()).collect();
+        all.extend(quarantined.iter().map(|it| format!("quarantined {it:?}")));
+        all.extend(names.iter().map(|it| format!("name {it:?}")));
+        all.extend(positions.iter().map(|it| format!("position {it:?}")));
+        all.extend(outbox.iter().map(|it| format!("feedback {it:?}")));
+        all.extend(self.dead_letters().map(|it| format!("dead letter {it:?}")));
+        all.push(format!("time {now:?}"));
+        all.push(format!("newest dead letter {}", self.dead_letters_newest()));
+        all.sort_unstable();
+        all
     }
 }
 
-impl Recovered {
-    fn load_twin(
-        &self,
-        twin: Found<'_>,
-        routes: &Newest,
-        with: &mut impl FnMut(u16, &mut Load<'_>) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let route = routes.get(twin.hash, twin.space, twin.key);
-        let id = std::str::from_utf8(twin.key).map_err(|_| "a stored twin id is no UTF-8")?;
-        let load = &mut |model: &mut dyn ModelWorker| model.load(twin.hash, id, twin.value, route);
-        with(twin.space, load).map_err(|why| {
-            let name = self.names.get(&(MODELS, twin.space)).map_or("", String::as_str);
-            format!("model \"{name}\": the stored state of twin \"{id}\" does not load: {why}")
-        })?;
-        self.loaded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
+fn fold(piece: &Piece, ledger: &mut Ledger, shards: &mut [Shard]) {
+    if piece.twin_entries() <= ALONE_UP_TO {
+        for (number, shard) in shards.iter_mut().enumerate() {
+            shard.fold(piece.of_shard(number));
+        }
+        return ledger.fold(piece.of_ledger());
     }
+    thread::scope(|scope| {
+        for (number, shard) in shards.iter_mut().enumerate() {
+            scope.spawn(move || shard.fold(piece.of_shard(number)));
+        }
+        ledger.fold(piece.of_ledger());
+    });
 }
 
 /// Key of a position: topic, 0, partition i32.
@@ -449,7 +327,6 @@ fn read_feedback_key(connection: u16, key: &[u8]) -> Option<FeedbackKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::EpochPart;
 
     #[test]
     fn positions_fold_by_maximum_and_other_values_by_order() {
@@ -466,12 +343,40 @@ mod tests {
         let positions: Vec<_> = recovered.positions(2).collect();
         assert_eq!(positions, [Position { topic: "readings".into(), partition: 3, next: 9 }]);
         assert_eq!(recovered.twins_total(), 1);
-        let state =
-            |key: &[u8]| recovered.stored().states.get(twin_hash(key), 0, key).map(<[u8]>::to_vec);
-        assert_eq!((state(b"t"), state(b"gone")), (Some(b"new".to_vec()), None));
-        recovered.forget();
-        assert_eq!(recovered.twins_total(), 0);
+        let shard = recovered.shards[0].lock().unwrap();
+        assert_eq!((shard.state(0, b"t"), shard.state(0, b"gone")), (Some(&b"new"[..]), None));
         assert_eq!(recovered.damage(), None);
+    }
+
+    #[test]
+    fn pieces_and_workers_of_any_number_give_the_same() {
+        let mut parts = [EpochPart::default(), EpochPart::default()];
+        for (nth, part) in parts.iter_mut().enumerate() {
+            for number in 0..2 * ALONE_UP_TO {
+                let key = format!("twin-{}", number % 701);
+                let bucket = bucket(twin_hash(key.as_bytes()));
+                let value = [nth as u8, number as u8];
+                match (number + nth) % 5 {
+                    0 => part.put(EntryKind::Removal, bucket, 1, key.as_bytes(), &[]),
+                    1 => part.put(EntryKind::Route, bucket, 1, key.as_bytes(), &value),
+                    _ => part.put(EntryKind::State, bucket, 1, key.as_bytes(), &value),
+                }
+            }
+            let time = (9 - nth as u64).to_le_bytes();
+            part.put_ledger(EntryKind::Time, 0, b"0", &time);
+        }
+        let mut all = parts[0].clone();
+        all.extend(&parts[1]);
+        let whole = Recovered::of_part(&all);
+        assert!((100..700).contains(&whole.twins_total()));
+        for workers in [1, 2, 3, 8] {
+            let newest_first = |_: &Reading, each: &mut dyn FnMut(&Piece)| {
+                parts.iter().rev().for_each(|part| each(&Piece::of_part(part.clone(), workers)));
+                Ok::<_, ()>(())
+            };
+            let recovered = Recovered::read(workers, Arc::default(), newest_first).unwrap();
+            assert_eq!(recovered.dump(), whole.dump(), "{workers} workers");
+        }
     }
 
     #[test]

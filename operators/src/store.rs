@@ -4,9 +4,16 @@
 //! key is all that matters. Everything of an epoch is in one part per worker, and the parts of an
 //! epoch count together or not at all.
 
-use std::{fmt, io};
+mod piece;
+
+use std::{
+    fmt, io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use twinflow_connectors::route::LEDGER_BUCKET;
+
+pub use self::piece::{Piece, Places};
 
 /// What an entry is about. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +35,8 @@ pub enum EntryKind {
     DeadLetter = 7,
     /// A dead letter is gone. Key: number u64.
     DeadLetterDropped = 8,
-    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer.
+    /// An id of a message that was handled. Space: model. Key: twin, scope, id. Value: the answer;
+    /// empty: the id is gone.
     MessageId = 9,
     /// The latest time of an epoch (law P6). Value: microseconds u64. Folds by maximum.
     Time = 10,
@@ -38,13 +46,26 @@ pub enum EntryKind {
     Quarantined = 12,
     /// It was released. Space: model. Key: twin id.
     Released = 13,
+    /// The highest number that a dead letter was given. Value: u64. Folds by maximum.
+    DeadLetterNewest = 14,
+    /// A source position that a person set, whatever was stored before (law D3). Space and key as
+    /// `Position`. Value: next position u64; empty: none is stored.
+    PositionSet = 15,
     /// A dead letter that is stored already, said again by a sweep. Key as `DeadLetter`. Value:
     /// description length u32, description. Never on disk: the store knows where the payload is,
     /// and writes a `DeadLetter`, or nothing if the letter was dropped.
     DeadLetterKept = 200,
+    /// What was here is said again further on in the same part. Never on disk. Only in parts that
+    /// many epochs wrote to.
+    Void = 201,
 }
 
 impl EntryKind {
+    /// Whether it belongs to a twin, and so to the worker of its bucket.
+    pub fn is_of_twin(self) -> bool {
+        matches!(self, Self::State | Self::Removal | Self::Route | Self::MessageId)
+    }
+
     /// The kind with this number on disk.
     pub fn from_number(number: u8) -> Option<Self> {
         Some(match number {
@@ -61,7 +82,10 @@ impl EntryKind {
             11 => Self::Name,
             12 => Self::Quarantined,
             13 => Self::Released,
+            14 => Self::DeadLetterNewest,
+            15 => Self::PositionSet,
             200 => Self::DeadLetterKept,
+            201 => Self::Void,
             _ => return None,
         })
     }
@@ -91,6 +115,8 @@ pub struct EpochPart {
     bytes: Vec<u8>,
     entries: u32,
     swept: Swept,
+    /// Not 0: many epochs write to it, and this tells it from others of the worker.
+    number: u32,
 }
 
 /// What a part holds of a sweep.
@@ -140,6 +166,11 @@ impl EpochPart {
         Self { bytes: buffer, ..Self::default() }
     }
 
+    /// The same, for many epochs.
+    pub(crate) fn numbered(buffer: Vec<u8>, number: u32) -> Self {
+        Self { number, ..Self::with_buffer(buffer) }
+    }
+
     /// Adds an entry whose value is at hand.
     pub fn put(&mut self, kind: EntryKind, bucket: u16, space: u16, key: &[u8], value: &[u8]) {
         let written = self.put_with(kind, bucket, space, key, |bytes| -> Result<(), fmt::Error> {
@@ -187,16 +218,40 @@ impl EpochPart {
         Ok(())
     }
 
-    /// A place to come back to with [`Self::rollback`].
+    /// Writes another value over that of the entry that begins at `at`, if that is one of this kind
+    /// and key whose value is as long; whether it did. The value comes in two pieces.
     #[inline]
-    pub fn mark(&self) -> (usize, u32) {
-        (self.bytes.len(), self.entries)
+    pub(crate) fn replace(
+        &mut self,
+        at: usize,
+        kind: EntryKind,
+        key: &[u8],
+        (first, second): (&[u8], &[u8]),
+    ) -> bool {
+        let length = ENTRY_HEAD + key.len() + first.len() + second.len();
+        let Some(bytes) = self.bytes.get_mut(at..at + length) else { return false };
+        let (head, rest) = bytes.split_at_mut(ENTRY_HEAD);
+        let (had, value) = rest.split_at_mut(key.len());
+        let key_len = (key.len() as u16).to_le_bytes();
+        let same = head[..4] == ((length - 4) as u32).to_le_bytes()
+            && (head[4], &head[10..12]) == (kind as u8, &key_len[..])
+            && had == key;
+        if same {
+            value[..first.len()].copy_from_slice(first);
+            value[first.len()..].copy_from_slice(second);
+        }
+        same
     }
 
-    /// Forgets what was added after `mark`.
-    pub fn rollback(&mut self, mark: (usize, u32)) {
-        self.bytes.truncate(mark.0);
-        self.entries = mark.1;
+    /// Takes back the entry that begins at `at`: it is said again further on.
+    pub(crate) fn void(&mut self, at: usize) {
+        self.bytes[at + 4] = EntryKind::Void as u8;
+    }
+
+    /// What tells a part that many epochs write to from others of its worker; else 0.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Adds all entries of another part.
@@ -217,9 +272,9 @@ impl EpochPart {
         &self.swept
     }
 
-    /// The same, to note it.
-    pub fn swept_mut(&mut self) -> &mut Swept {
-        &mut self.swept
+    /// Adds to what it holds of a sweep.
+    pub fn add_swept(&mut self, swept: &Swept) {
+        self.swept.extend(swept);
     }
 
     /// The entries as bytes; [`entries`] reads them back.
@@ -296,6 +351,27 @@ pub trait EpochStore: Send + Sync + 'static {
     /// Damage, a foreign or newer format, or an input error; the start fails with it.
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError>;
 
+    /// The same in pieces for so many shards, the newest piece first: what is replaced by something
+    /// newer need not be kept. Several threads may read and check; `reading` says how far they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replay`]; what was given before counts for nothing then.
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        _reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        let mut part = EpochPart::default();
+        self.replay(&mut |entry| {
+            let Entry { kind, bucket, space, key, value } = entry;
+            part.put(kind, bucket, space, key, value);
+        })?;
+        each(&Piece::of_part(part, shards));
+        Ok(())
+    }
+
     /// Takes the next generation.
     ///
     /// # Errors
@@ -305,6 +381,21 @@ pub trait EpochStore: Send + Sync + 'static {
 
     /// The bell of a worker's `persist`, rung whenever [`Self::durable`] may have moved.
     fn attach(&self, worker: usize, ring: Box<dyn Fn() + Send + Sync>);
+
+    /// Where many epochs share one commit: the first epoch of the group that is open, now that this
+    /// worker works off `epoch`. What it writes then goes with the group of that epoch. `None`:
+    /// every epoch is a group by itself.
+    fn group(&self, _worker: usize, _epoch: u64) -> Option<u64> {
+        None
+    }
+
+    /// Up to which epoch this worker is to hand its parts over: it has worked off everything below
+    /// `through` and holds `held` bytes of it. Asked for whenever either moves, and when the bell
+    /// was rung. Where many epochs share one commit this is the end of the last group that is to be
+    /// handed over, the same for all workers; it may be ahead of `through`, and then has to wait.
+    fn cut(&self, _worker: usize, through: u64, _held: u64) -> u64 {
+        through
+    }
 
     /// A buffer for the next part: one that was written already, if there is any.
     fn buffer(&self) -> Vec<u8> {
@@ -369,6 +460,31 @@ pub trait EpochStore: Send + Sync + 'static {
     /// Counters for metrics.
     fn statistics(&self) -> StoreStatistics {
         StoreStatistics::default()
+    }
+}
+
+/// How far the reading of a store is, in bytes; it begins when the total is known.
+#[derive(Debug, Default)]
+pub struct Reading {
+    total: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Reading {
+    /// There are so many bytes to read.
+    pub fn begin(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So many more are read.
+    pub fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are read, and all of them; 0 of 0 before they are known.
+    pub fn get(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 }
 
@@ -486,12 +602,12 @@ mod tests {
     fn parts_of_an_epoch_say_together_what_they_hold_of_a_sweep() {
         let mut part = EpochPart::default();
         let twins = Swept { number: 3, bytes: 10, twins_done: true, ledger_done: false };
-        part.swept_mut().extend(&twins);
-        part.swept_mut().extend(&Swept { twins_done: false, ledger_done: true, ..twins });
+        part.add_swept(&twins);
+        part.add_swept(&Swept { twins_done: false, ledger_done: true, ..twins });
         let both = Swept { bytes: 20, ledger_done: true, ..twins };
         assert_eq!(*part.swept(), both);
-        part.swept_mut().extend(&Swept { number: 2, bytes: 1, ..both });
-        part.swept_mut().extend(&Swept { number: 4, bytes: 1, ..Swept::default() });
+        part.add_swept(&Swept { number: 2, bytes: 1, ..both });
+        part.add_swept(&Swept { number: 4, bytes: 1, ..Swept::default() });
         assert_eq!(*part.swept(), Swept { number: 4, bytes: 22, ..Swept::default() });
         assert!(part.is_empty() && !EpochPart { swept: twins, ..part }.is_empty());
     }

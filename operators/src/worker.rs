@@ -18,6 +18,7 @@ use crate::{
     clock::EpochClock,
     dead_letter::DeadLetters,
     feed::{Feed, Rows, Settled},
+    gathered::Gathered,
     ledger::Ledger,
     models::Models,
     progress::{Control, Progress},
@@ -138,6 +139,8 @@ impl Reached {
 pub(crate) struct WorkerShared {
     pub(crate) setup: WorkerSetup,
     pub(crate) ledger: RefCell<Ledger>,
+    /// What `process` wrote and `persist` has not handed over.
+    pub(crate) gathered: RefCell<Gathered>,
     /// The frontier behind `process`, as `persist` last saw it.
     pub(crate) processed: Reached,
     /// The frontier behind `send`, as `acknowledge` last saw it.
@@ -153,6 +156,7 @@ impl WorkerShared {
         Self {
             setup,
             ledger: RefCell::default(),
+            gathered: RefCell::default(),
             processed: Reached::default(),
             committed: Reached::default(),
             twins_swept: Cell::default(),

@@ -12,7 +12,9 @@ use twinflow_operators::{
 };
 
 use super::{
-    Engine, start,
+    Engine,
+    recovering::Recovering,
+    start,
     store::{Commit, StoreChoice},
     supervision::Supervision,
 };
@@ -34,6 +36,7 @@ pub struct EngineBuilder {
     pub(super) recover_from: Option<u64>,
     pub(super) stall_secs: u64,
     pub(super) supervision: Supervision,
+    pub(super) recovering: Arc<Recovering>,
 }
 
 impl Default for EngineBuilder {
@@ -53,6 +56,7 @@ impl Default for EngineBuilder {
             recover_from: None,
             stall_secs: 30,
             supervision: Supervision::default(),
+            recovering: Arc::default(),
         }
     }
 }
@@ -195,6 +199,13 @@ impl EngineBuilder {
     #[cfg(feature = "server")]
     pub(crate) fn supervision(mut self, supervision: Supervision) -> Self {
         self.supervision = supervision;
+        self
+    }
+
+    /// Where it is seen how far the start is.
+    #[cfg(feature = "server")]
+    pub(crate) fn recovering(mut self, recovering: Arc<Recovering>) -> Self {
+        self.recovering = recovering;
         self
     }
 

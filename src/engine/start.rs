@@ -29,7 +29,8 @@ use twinflow_operators::{
 
 use super::{
     Commit, Engine, EngineBuilder, EngineHandle, StoreChoice, failure, housekeeping::keep_house,
-    requests::EngineLinks, supervision::Supervision, suspect::Suspected, watch::Watch,
+    recovering::Teller, requests::EngineLinks, supervision::Supervision, suspect::Suspected,
+    watch::Watch,
 };
 use crate::{
     clock::random,
@@ -125,9 +126,18 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     check_names(&builder)?;
     prepare_all(&mut builder.connections)?;
     let workers = worker_count(builder.workers);
+    let recovering = Arc::clone(&builder.recovering);
+    let _told = Teller::start(&recovering)?;
     let store = open_store(&builder)?;
     let names: Vec<_> = builder.connections.iter().map(|known| known.name.clone()).collect();
-    let mut recovery = recover(&*store, &builder.models, &names, builder.keep_unknown)?;
+    let mut recovery = recover(
+        &*store,
+        workers,
+        &recovering.progress,
+        &builder.models,
+        &names,
+        builder.keep_unknown,
+    )?;
     let suspected = Suspected::find(&builder, &mut recovery)?;
     let Recovery { recovered, connections, models, first_part } = recovery;
     let claimed = store.claim(workers)?;
@@ -204,10 +214,10 @@ fn run(
     if let Some(why) = parts.recovered.failure() {
         parts.end();
         drop(workers);
-        return Err(Error::new(ErrorKind::StateRefused, why));
+        let next = "start the program that wrote it, or give the model a migration; \
+                    twinflow state check makes the same look without a start";
+        return Err(Error::new(ErrorKind::StateRefused, format!("{why}; {next}")));
     }
-    // All workers have loaded theirs before the first epoch was processed.
-    parts.recovered.forget();
     let watch = Watch::start(&parts)?;
     suspected.settle(&parts);
     crate::fail_points::pass("links-open");

@@ -28,6 +28,8 @@ pub struct EngineStatistics {
     pub dead_letters: u64,
     /// Whether the store has not moved for two seconds.
     pub held: bool,
+    /// Whether the disk of the state has so little room that nothing is taken in.
+    pub disk_full: bool,
     /// Whether the engine takes one message per link and epoch (law F4).
     pub careful: bool,
     /// Calls that took longer than a second.
@@ -88,6 +90,7 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         queued_bytes: parts.edge.budget.bytes() as u64,
         dead_letters: parts.dead_letters.len() as u64,
         held: parts.edge.refusals.is_held(),
+        disk_full: parts.store.is_full(),
         careful: parts.edge.is_careful(),
         slow_calls: parts.slow_calls.load(Ordering::Relaxed),
         models: parts.models.names().filter_map(model).collect(),

@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod index;
 mod metrics;
+mod openapi;
 mod problem;
 mod quarantine;
 mod state;

@@ -50,6 +50,11 @@ struct Line<'l> {
     twins: Option<&'l str>,
 }
 
+/// Who runs this program: a name in the environment is what anybody writes into it.
+pub(crate) fn this_user() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
+}
+
 /// The log; the file is made with its first line.
 #[derive(Debug)]
 pub(crate) struct Audit {
@@ -101,10 +106,22 @@ impl Audit {
             twins: Some(&key.twins),
             ..Line::default()
         };
-        self.write(line).map_err(|error| {
-            let what = format!("could not write the audit log {}", self.path.display());
-            Error::new(ErrorKind::Disk, what).because(error)
-        })
+        self.write(line).map_err(|error| self.unwritten(error))
+    }
+
+    /// A change of a state directory without an engine.
+    ///
+    /// # Errors
+    ///
+    /// The line could not be written.
+    pub(crate) fn change(&self, event: &str, user: String, what: &str) -> Result<()> {
+        let line = Line { event, who: Some(user), what, outcome: "done", ..Line::default() };
+        self.write(line).map_err(|error| self.unwritten(error))
+    }
+
+    fn unwritten(&self, error: io::Error) -> Error {
+        let what = format!("could not write the audit log {}", self.path.display());
+        Error::new(ErrorKind::Disk, what).because(error)
     }
 
     /// A line that is lost is said: what it tells of has happened.

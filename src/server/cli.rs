@@ -11,6 +11,7 @@ mod output;
 mod quarantine;
 mod run;
 mod send;
+mod state;
 mod twins;
 mod validate;
 mod version;
@@ -75,6 +76,9 @@ enum Verb {
     /// Twins that are set aside because they ended the process
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// A state directory without an engine: look, check, copy, remove
+    #[command(subcommand)]
+    State(state::State),
     /// The keys that callers of a server have to show
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -84,26 +88,44 @@ enum Verb {
     Completion(completion::Completion),
 }
 
-/// Which file, and what overrides it.
+/// Which file, and which state directory.
 #[derive(Debug, Args)]
-pub(super) struct FileArgs {
+struct PlaceArgs {
     /// The configuration
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
     /// Sets `state.dir`
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
+}
+
+/// Which file, and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Sets `server.workers`
     #[arg(long, value_name = "N")]
     workers: Option<String>,
 }
 
+impl PlaceArgs {
+    /// Reads and checks the file.
+    fn load(&self, kinds: &Registries) -> Result<Config> {
+        self.load_with(None, kinds)
+    }
+
+    fn load_with(&self, workers: Option<String>, kinds: &Registries) -> Result<Config> {
+        let flags = Flags { state_dir: self.state_dir.clone(), workers };
+        Config::load(&self.config, &flags, &Environment::of_process(), kinds)
+            .map_err(|errors| Error::misconfigured(errors.to_string()))
+    }
+}
+
 impl FileArgs {
     /// Reads and checks the file.
     fn load(&self, kinds: &Registries) -> Result<Config> {
-        let flags = Flags { state_dir: self.state_dir.clone(), workers: self.workers.clone() };
-        Config::load(&self.config, &flags, &Environment::of_process(), kinds)
-            .map_err(|errors| Error::misconfigured(errors.to_string()))
+        self.place.load_with(self.workers.clone(), kinds)
     }
 }
 
@@ -148,6 +170,7 @@ impl Verb {
     fn run(self, kinds: &Registries) -> Result<ExitCode> {
         let done = match self {
             Self::Run(verb) => return verb.run(kinds),
+            Self::State(verb) => return verb.run(kinds),
             Self::Demo(options) => demo::run(&options),
             Self::DemoEngine(options) => demo::run_engine(&options),
             Self::Validate(verb) => verb.run(kinds),
@@ -156,7 +179,7 @@ impl Verb {
             Self::Send(verb) => verb.run(),
             Self::Twins(verb) => verb.run(),
             Self::Connectors(verb) => verb.run(kinds),
-            Self::Connections(verb) => verb.run(),
+            Self::Connections(verb) => verb.run(kinds),
             Self::DeadLetters(verb) => verb.run(),
             Self::Quarantine(verb) => verb.run(),
             Self::Keys(verb) => verb.run(kinds),

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     Engine, StoreChoice,
     config::{Config, StateSettings, StoreKind},
-    engine::{Report, Stopped, Supervision},
+    engine::{Recovering, Report, Stopped, Supervision},
     error::{Error, ErrorKind, Result},
     operators::models::Models,
     supervisor::{Child, Inherited, Listener},
@@ -95,6 +95,7 @@ fn serve_until_stopped(
     alerts.certificates = certificates(&tls, &mounts);
     say(&banner(&config, &format!("{scheme}://{address}"), &mounts));
     let runtime = runtime()?;
+    let recovering = Arc::<Recovering>::default();
     let api = Api::new(ApiSettings {
         elsewhere: mounts.listening.iter().map(|(_, address)| address.to_string()).collect(),
         takes_messages: mounts.mounted.is_some(),
@@ -103,6 +104,7 @@ fn serve_until_stopped(
         audit: Some(audit),
         is_reachable: !address.ip().is_loopback(),
         certificates: alerts.certificates.clone(),
+        recovering: Arc::clone(&recovering),
     });
     let router = mounts.mounted.map(|(_name, router)| router);
     let server = Serving::start_with(&runtime, listener, api::router(&api, router), tls)?;
@@ -113,7 +115,7 @@ fn serve_until_stopped(
         let _entered = runtime.enter();
         crate::signals::listen()?
     };
-    let engine = start(config, supervision, options)?;
+    let engine = start(config, supervision, options, recovering)?;
     api.started(engine.handle());
     tracing::info!("ready");
     runtime.block_on(stop_asked);
@@ -173,7 +175,8 @@ pub(super) fn listen(config: &Config) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-fn runtime() -> Result<Runtime> {
+/// Threads of a server, or of who asks for one.
+pub(super) fn runtime() -> Result<Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("twinflow:api")
@@ -194,7 +197,12 @@ pub(crate) fn run_id() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn start(config: Config, supervision: Supervision, options: StartOptions) -> Result<Engine> {
+fn start(
+    config: Config,
+    supervision: Supervision,
+    options: StartOptions,
+    recovering: Arc<Recovering>,
+) -> Result<Engine> {
     let mut models = Models::new();
     for model in config.models {
         models = model.processor.add_to(models, &model.name, model.settings);
@@ -213,6 +221,7 @@ fn start(config: Config, supervision: Supervision, options: StartOptions) -> Res
         .keep_unknown(options.keep_unknown)
         .recover_from(options.recover_from)
         .supervision(supervision)
+        .recovering(recovering)
         .start()
 }
 

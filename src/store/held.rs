@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
+    Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
 type Bell = Arc<dyn Fn() + Send + Sync>;
@@ -121,6 +121,15 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.inner.replay(each)
     }
 
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        self.inner.replay_newest_first(shards, reading, each)
+    }
+
     fn claim(&self, workers: usize) -> Result<Claimed, StoreError> {
         let claimed = self.inner.claim(workers)?;
         let mut state = self.shared.state();
@@ -133,6 +142,14 @@ impl<S: EpochStore> EpochStore for HeldStore<S> {
         self.shared.state().bells.push(Arc::from(ring));
         let shared = Arc::clone(&self.shared);
         self.inner.attach(worker, Box::new(move || shared.ring()));
+    }
+
+    fn group(&self, worker: usize, epoch: u64) -> Option<u64> {
+        self.inner.group(worker, epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.inner.cut(worker, through, held)
     }
 
     fn buffer(&self) -> Vec<u8> {

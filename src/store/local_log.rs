@@ -14,13 +14,20 @@ mod error;
 mod format;
 mod group;
 mod history;
+#[cfg(feature = "server")]
+mod import;
 mod marker;
 mod mistakes;
 mod options;
+mod pace;
 mod queue;
+mod readers;
 mod replay;
 mod room;
+mod segment;
 mod spares;
+#[cfg(feature = "server")]
+mod stopped;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -35,19 +42,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use twinflow_operators::store::{
-    Claimed, Entry, EpochPart, EpochStore, StoreError, StoreStatistics, SweepOrder,
+    Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
 pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
+#[cfg(feature = "server")]
+pub(crate) use self::import::NewLog;
 pub use self::options::LogOptions;
+#[cfg(feature = "server")]
+pub(crate) use self::stopped::{LogSummary, StoppedLog};
 
 use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
 use self::group::Group;
 use self::mistakes::Mistakes;
-use self::queue::{Pace, Queue};
-use self::replay::{Found, Tail};
+use self::pace::Pace;
+use self::queue::Queue;
+use self::replay::{Found, Tail, Visit};
 use self::room::Room;
 use self::spares::Spares;
 use self::sweep::{Complete, Orders, Sweeps};
@@ -136,11 +148,12 @@ impl LocalLog {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of all files; what cannot be looked at is not counted.
-    fn disk_bytes(&self) -> u64 {
-        let names = self.disk.list().unwrap_or_default();
-        let length = |name: &String| self.disk.open(name, Access::Read)?.length();
-        names.iter().filter_map(|name| length(name).ok()).sum()
+    /// Reads everything that is committed.
+    fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
+        let limit = self.options.recover_from;
+        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, visit)?;
+        *self.found() = Some(found);
+        Ok(())
     }
 
     /// The end of the log, made safe to write behind.
@@ -166,6 +179,7 @@ impl LocalLog {
             log_id: self.log_id,
             random: options.random,
             segment_bytes,
+            joint: !options.sync_every.is_zero(),
             mistakes,
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
@@ -191,10 +205,16 @@ impl LocalLog {
 
 impl EpochStore for LocalLog {
     fn replay(&self, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), StoreError> {
-        let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, each)?;
-        *self.found() = Some(found);
-        Ok(())
+        self.visit(Visit::InOrder(each))
+    }
+
+    fn replay_newest_first(
+        &self,
+        shards: usize,
+        reading: &Reading,
+        each: &mut dyn FnMut(&Piece),
+    ) -> Result<(), StoreError> {
+        self.visit(Visit::NewestFirst(shards, reading, each))
     }
 
     fn claim(&self, workers: usize) -> Result<Claimed, StoreError> {
@@ -204,7 +224,8 @@ impl EpochStore for LocalLog {
         let found = self.found().take().expect("it was replayed above");
         let writer = self.writer(&found, workers)?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
-        self.queue.begin(workers, claimed.base, Pace::of(&self.options));
+        let pace = Pace::of(&self.options, workers, claimed.base);
+        self.queue.begin(workers, claimed.base, pace);
         let failed = |cause| disk_error("start the log thread", cause);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = thread::spawn(writer, Arc::clone(&self.queue), &self.options);
@@ -220,6 +241,14 @@ impl EpochStore for LocalLog {
 
     fn attach(&self, _worker: usize, ring: Box<dyn Fn() + Send + Sync>) {
         self.queue.attach(ring);
+    }
+
+    fn group(&self, _worker: usize, epoch: u64) -> Option<u64> {
+        self.queue.group(epoch)
+    }
+
+    fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        self.queue.cut(worker, through, held)
     }
 
     fn buffer(&self) -> Vec<u8> {
@@ -267,8 +296,15 @@ impl EpochStore for LocalLog {
     }
 
     fn statistics(&self) -> StoreStatistics {
-        StoreStatistics { disk_bytes: self.disk_bytes(), ..self.counters.read() }
+        StoreStatistics { disk_bytes: disk_bytes(&*self.disk), ..self.counters.read() }
     }
+}
+
+/// Bytes of all files; what cannot be looked at is not counted.
+fn disk_bytes(disk: &dyn Disk) -> u64 {
+    let names = disk.list().unwrap_or_default();
+    let length = |name: &String| disk.open(name, Access::Read)?.length();
+    names.iter().filter_map(|name| length(name).ok()).sum()
 }
 
 impl Drop for LocalLog {

@@ -3,6 +3,7 @@
 
 mod cases;
 mod killed;
+mod reset;
 mod tools;
 mod world;
 

@@ -18,6 +18,8 @@ fn help_lists_every_verb_on_standard_output() {
         "connections",
         "dead-letters",
         "quarantine",
+        "keys",
+        "state",
         "version",
         "completion",
     ] {

@@ -7,4 +7,5 @@ mod keys;
 mod program;
 mod reach;
 mod refused;
+mod state;
 mod tls;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use twinflow::{
     ConnectionState, Engine, EngineHandle,
     connectors::{
-        ConfigurableConnector,
-        mqtt::{Mqtt, MqttDedupe, MqttSettings, MqttTopic},
+        ConfigurableConnector, Connector,
+        mqtt::{Mqtt, MqttDedupe, MqttProtocol, MqttSettings, MqttTopic},
     },
     prelude::*,
 };
@@ -131,4 +131,40 @@ fn brokers_come_and_go_and_connections_pause_and_nothing_is_lost() {
     assert_eq!(*notes.lock().unwrap(), ["a", "b", "c", "d"]);
     assert_eq!(handle.connections()[0].lost_sessions, 0);
     engine.stop().unwrap();
+}
+
+#[test]
+fn asking_a_broker_disturbs_nobody_and_tells_why_it_is_away() {
+    let mut broker = Mosquitto::start(Options::default()).unwrap();
+    let notes = Arc::default();
+    let engine = engine(broker.address().port(), &notes);
+    let handle = engine.handle();
+    until("it runs", || state(&handle) == ConnectionState::Running);
+    let settings = |version| MqttSettings {
+        url: format!("mqtt://{}", broker.address()),
+        client_id: "twinflow-test".into(),
+        version,
+        topics: vec![MqttTopic {
+            topic: "plant/{site}/{twin}/telemetry".into(),
+            model: Some("turbines".into()),
+            qos: None,
+        }],
+        ..MqttSettings::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let versions = [MqttProtocol::V5, MqttProtocol::V311];
+    let mut asking = versions.map(|version| Mqtt::from_settings(settings(version)).unwrap());
+    for asked in &mut asking {
+        let reached = runtime.block_on(asked.reach()).unwrap();
+        assert!(reached.asked && reached.partitions.is_empty());
+    }
+    publish(&broker, "t-1", r#"{"id":"a"}"#);
+    until("the message is applied", || notes.lock().unwrap().len() == 1);
+    assert_eq!((handle.connections()[0].sessions, state(&handle)), (1, ConnectionState::Running));
+    engine.stop().unwrap();
+    broker.stop().unwrap();
+    for asked in &mut asking {
+        let error = runtime.block_on(asked.reach()).unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+    }
 }

@@ -11,6 +11,7 @@ mod client;
 mod killed;
 mod poison;
 mod program;
+mod recovering;
 mod stopped;
 mod target;
 
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("run") {
         return target::main();
     }
-    let tests = [killed::tests(), poison::tests(), stopped::tests()].into_iter().flatten();
+    let tests = [killed::tests(), poison::tests(), recovering::tests(), stopped::tests()];
+    let tests = tests.into_iter().flatten();
     let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {
             test();

@@ -1,8 +1,8 @@
 //! The program under test: the server with a model that does what a message tells it to.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use twinflow::{Server, prelude::*};
 
 /// Where this is set, a child ends itself as soon as it is one.
@@ -17,10 +17,21 @@ pub(crate) fn main() -> ExitCode {
     Server::new().model::<Obeys>("obeys").main()
 }
 
+/// While this file is in the working directory, a state takes 20 ms to load.
+pub(crate) const SLOW_STATES: &str = "slow-states";
+
 /// Every number that the twin was told, in order.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Journal {
+    #[serde(deserialize_with = "perhaps_slowly")]
     numbers: Vec<u64>,
+}
+
+fn perhaps_slowly<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+    if Path::new(SLOW_STATES).exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Vec::deserialize(from)
 }
 
 impl TwinModel for Journal {
@@ -85,7 +96,7 @@ impl Deed {
             Self::Overflow => assert!(deeper(1) > 0),
             // More than any machine has: the allocator's answer is an abort.
             Self::Allocate => drop(Vec::<u8>::with_capacity(isize::MAX as usize)),
-            Self::Sleep(millis) => std::thread::sleep(std::time::Duration::from_millis(*millis)),
+            Self::Sleep(millis) => std::thread::sleep(Duration::from_millis(*millis)),
         }
     }
 }

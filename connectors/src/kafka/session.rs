@@ -7,7 +7,7 @@ use rdkafka::{config::FromClientConfigAndContext, consumer::BaseConsumer, error:
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    assign::{Begun, Finder},
+    assign::{Begun, Brokers, Finder},
     feedback::Outlet,
     heard::{Context, Heard},
     offsets::Offsets,
@@ -89,13 +89,20 @@ pub(super) fn run(
     let _nobody = tell.send(result);
 }
 
+/// A client that reads nothing yet.
+pub(super) fn consumer(
+    plan: &Plan,
+    heard: &Arc<Heard>,
+) -> Result<BaseConsumer<Context>, ConnectorError> {
+    let config = options::consumer(&plan.settings);
+    BaseConsumer::from_config_and_context(&config, Context(Arc::clone(heard)))
+        .map_err(|error: KafkaError| misconfigured("make a consumer").because(error))
+}
+
 impl Session {
     fn new(plan: Arc<Plan>, begun: Begun, events: &LinkEvents) -> Result<Self, ConnectorError> {
         let heard = Arc::new(Heard::default());
-        let config = options::consumer(&plan.settings);
-        let context = Context(Arc::clone(&heard));
-        let mut consumer = BaseConsumer::from_config_and_context(&config, context)
-            .map_err(|error: KafkaError| misconfigured("make a consumer").because(error))?;
+        let mut consumer = consumer(&plan, &heard)?;
         let bell = Arc::clone(&heard);
         consumer.set_nonempty_callback(move || bell.bell.notify_one());
         let reporter = events.reporter();
@@ -198,8 +205,7 @@ impl Session {
     /// Looks for partitions that we do not read yet.
     fn look(&mut self, intake: &mut LinkIntake, first: bool) -> Result<(), ConnectorError> {
         let finder = Finder {
-            plan: &self.plan,
-            consumer: &self.consumer,
+            brokers: Brokers { plan: &self.plan, consumer: &self.consumer },
             begun: &self.begun,
             reporter: &self.reporter,
             first,

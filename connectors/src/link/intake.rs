@@ -114,12 +114,12 @@ impl LinkIntake {
     pub fn partition(&mut self, topic: &str, partition: i32) -> (PartitionRef, Option<u64>) {
         let mut state = self.slot.state();
         let number = state.partition_number(topic, partition);
-        let stored = state.partitions[number as usize].next;
+        let known = state.known_position(number);
         drop(state);
         if self.next.len() <= number as usize {
             self.next.resize(number as usize + 1, 0);
         }
-        (PartitionRef(number), (stored > 0).then_some(stored))
+        (PartitionRef(number), known)
     }
 
     /// Whether the engine has a model of this name.

@@ -1,7 +1,7 @@
 //! One connection slot for a whole generation: what survives the sessions of its links.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering},
 };
 
@@ -90,6 +90,8 @@ pub(super) struct SlotState {
     /// Partitions by number: topic, partition, next position to take.
     pub(super) partitions: Vec<Position>,
     partition_numbers: HashMap<(String, i32), u32>,
+    /// Partitions whose stored position is 0: a person set it (law D3).
+    set_to_zero: BTreeSet<u32>,
     pub(super) outbox: Outbox,
     /// The newest receipt whose epoch is committed, and an epoch at or after it.
     pub(super) acknowledged: (Receipt, u64),
@@ -136,6 +138,12 @@ impl SlotState {
             self.partitions.push(Position { topic: topic.to_owned(), partition, next: 0 });
         }
         number
+    }
+
+    /// The position of a partition, if one was taken or is stored.
+    pub(super) fn known_position(&self, number: u32) -> Option<u64> {
+        let next = self.partitions.get(number as usize)?.next;
+        (next > 0 || self.set_to_zero.contains(&number)).then_some(next)
     }
 }
 
@@ -199,9 +207,12 @@ impl Slot {
     /// Recovery: a stored position, before the first session (law D3).
     pub fn restore_position(&self, position: Position) {
         let mut state = self.state();
-        let number = state.partition_number(&position.topic, position.partition) as usize;
-        let known = &mut state.partitions[number];
+        let number = state.partition_number(&position.topic, position.partition);
+        let known = &mut state.partitions[number as usize];
         known.next = known.next.max(position.next);
+        if position.next == 0 {
+            state.set_to_zero.insert(number);
+        }
     }
 
     /// Recovery: unconfirmed feedback, in order, before the first session.
@@ -380,7 +391,9 @@ impl Slot {
     /// Partitions of which anything was ever taken, with the next position.
     pub fn positions(&self) -> Vec<Position> {
         let state = self.state();
-        state.partitions.iter().filter(|known| known.next > 0).cloned().collect()
+        let known = (0..).zip(&state.partitions);
+        let known = known.filter(|(number, _)| state.known_position(*number).is_some());
+        known.map(|(_, position)| position.clone()).collect()
     }
 
     /// Unconfirmed feedback with a ticket above `ticket`, in order, at most `most` of it.

@@ -26,7 +26,7 @@ use crate::{
 const DELIVERY_ROWS_MIN: usize = 64;
 
 /// How long a goodbye may take; the broker notices without it too.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why a session ended.
 pub(super) enum End {
@@ -294,7 +294,7 @@ impl<'p, C: Client> Session<'p, C> {
     }
 }
 
-fn closed(events: &mut Vec<ClientEvent>) -> bool {
+pub(super) fn closed(events: &mut Vec<ClientEvent>) -> bool {
     events.drain(..).any(|event| matches!(event, ClientEvent::Closed))
 }
 

@@ -48,6 +48,18 @@ pub(crate) fn twin_of_key(key: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_le_bytes(*len)))
 }
 
+/// The connection in a key that [`id_key`] made; `None` when the key is damaged.
+pub(crate) fn scope_of_key(key: &[u8]) -> Option<u16> {
+    let rest = key.get(2 + twin_of_key(key)?.len()..)?;
+    rest.first_chunk::<2>().map(|number| u16::from_le_bytes(*number))
+}
+
+/// Writes that an id is forgotten before its time.
+pub(crate) fn put_gone_id(part: &mut EpochPart, model: u16, key: &[u8]) {
+    let bucket = bucket(twin_hash(twin_of_key(key).unwrap_or_default()));
+    part.put(EntryKind::MessageId, bucket, model, key, &[]);
+}
+
 /// Stores an id with its answer.
 pub(crate) fn put_id(part: &mut EpochPart, model: u16, key: &[u8], handled: &Handled) {
     let value = rmp_serde::to_vec(handled).expect("an answer always serialises");

@@ -23,17 +23,18 @@ use super::{
     failing::Failing,
     guard::guarded,
     ids::{Handled, MessageIds, put_id, twin_of_key},
-    routes::{Route, Routes},
+    load::StoredTwin,
+    places::Places,
+    routes::Routes,
     scope::EpochScope,
     settings::ModelSettings,
     statistics::ModelStatistics,
     sweep::Within,
-    table::{NO_ROW, TwinSlot, TwinTable},
+    table::{NO_ROW, TwinTable},
     twin_run::TwinRun,
 };
 use crate::{
-    message::DecodeError,
-    model::{MessageProcessor, RawState, Rollback, TwinModel},
+    model::{MessageProcessor, TwinModel},
     prefetch::prefetch,
     quarantine::TwinNote,
     store::{EntryKind, EpochPart},
@@ -76,14 +77,8 @@ pub(crate) trait ModelWorker {
     fn expect(&mut self, twins: usize);
     /// Rewrites what lives here until `part` has `until` bytes; whether that was all.
     fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool;
-    /// Recovery: a stored state, its version, and the twin's stored route.
-    fn load(
-        &mut self,
-        hash: u64,
-        id: &str,
-        state: &[u8],
-        route: Option<&[u8]>,
-    ) -> Result<(), String>;
+    /// Recovery: twins that are not here yet; else says which of them does not load, and why.
+    fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)>;
     /// Recovery: a twin that is set aside.
     fn quarantine(&mut self, id: &str);
     /// Recovery: a message id that was handled.
@@ -107,6 +102,7 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     /// Last encoded forms, only of models that roll back by them.
     pub(super) saved: HashMap<u32, Box<[u8]>>,
     pub(super) ids: MessageIds,
+    pub(super) places: Places,
     /// Twins that are set aside (law F4).
     pub(super) quarantined: HashSet<Box<str>>,
     /// Rows of the epoch: frame and row in it.
@@ -139,6 +135,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             routes: Routes::default(),
             saved: HashMap::new(),
             ids: MessageIds::default(),
+            places: Places::default(),
             quarantined: HashSet::new(),
             rows: Vec::new(),
             next: Vec::new(),
@@ -201,16 +198,22 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
-    /// Writes a twin again: its state as it is, in the newest version, and its route.
-    fn rewrite(&self, slot: &TwinSlot<P::Model>, part: &mut EpochPart) -> Result<(), String> {
+    /// Writes a twin again: its state as it is, in the newest version, and its route. What an
+    /// earlier epoch wrote to the same part stands there, and later ones write over it.
+    fn rewrite(&mut self, index: u32, part: &mut EpochPart) -> Result<(), String> {
+        let slot = self.table.slot(index);
         let Some(state) = &slot.state else { return Ok(()) };
         let (key, bucket) = (slot.id.as_bytes(), bucket(twin_hash(slot.id.as_bytes())));
-        part.put_with(EntryKind::State, bucket, self.number, key, |to| {
-            to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
-            // The user's code, outside of any call.
-            let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
-            written.map_err(|error| error.to_string())
-        })?;
+        if self.places.get(index, part).is_none() {
+            let at = part.bytes().len();
+            part.put_with(EntryKind::State, bucket, self.number, key, |to| {
+                to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
+                // The user's code, outside of any call.
+                let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
+                written.map_err(|error| error.to_string())
+            })?;
+            self.places.set(index, part, at);
+        }
         if let Some(route) = self.routes.get(slot.route) {
             part.put(EntryKind::Route, bucket, self.number, key, &route.encode());
         }
@@ -218,15 +221,15 @@ impl<P: MessageProcessor> TypedModel<P> {
     }
 
     /// Writes the twins again from where the sweep is; whether that was all of them.
-    fn sweep_twins(&self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
+    fn sweep_twins(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool {
         let end = *within.slots_end.get_or_insert(self.table.slots() as u32);
         let last = end.min(within.slot.saturating_add(SLOTS_SWEPT_MAX));
         while within.slot < last && part.bytes().len() < until {
-            let slot = self.table.slot(within.slot);
-            if let Err(why) = self.rewrite(slot, part) {
+            if let Err(why) = self.rewrite(within.slot, part) {
                 // Without it the sweep would lose the twin; it waits until it can be written.
                 if !std::mem::replace(&mut within.complained, true) {
-                    let (model, twin) = (&*self.name, slot.id.as_str());
+                    let twin = self.table.slot(within.slot).id.as_str();
+                    let model = &*self.name;
                     tracing::error!(model, twin, why, "a state cannot be written again");
                 }
                 return false;
@@ -311,6 +314,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         for (at, (index, hash)) in touched.iter().enumerate() {
             if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
                 self.table.prefetch_state(*ahead);
+                self.places.prefetch_entry(*ahead, scope.part);
+            }
+            if let Some((ahead, _)) = touched.get(at + 2 * TWINS_AHEAD) {
+                self.places.prefetch(*ahead);
             }
             let noted = notes.as_ref().map(|notes| {
                 // Other workers are waited for here.
@@ -349,32 +356,8 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         })
     }
 
-    fn load(
-        &mut self,
-        hash: u64,
-        id: &str,
-        stored: &[u8],
-        route: Option<&[u8]>,
-    ) -> Result<(), String> {
-        let state = guarded(|| decode_stored::<P::Model>(stored))??;
-        // A migrated state does not roll back to the form that it was migrated from.
-        let saved = (P::ROLLBACK == Rollback::LastEncoded).then(|| rmp_serde::to_vec_named(&state));
-        let saved =
-            saved.transpose().map_err(|error| error.to_string())?.map(Vec::into_boxed_slice);
-        let index = self.table.find_or_insert(hash, id);
-        let number = match route.map(|bytes| Route::decode(bytes).ok_or("its route is damaged")) {
-            Some(route) => self.routes.intern(route?),
-            None => 0,
-        };
-        let slot = self.table.slot_mut(index);
-        if slot.state.is_none() {
-            self.statistics.twins.fetch_add(1, Ordering::Relaxed);
-        }
-        (slot.state, slot.route) = (Some(state), number);
-        if let Some(saved) = saved {
-            self.saved.insert(index, saved);
-        }
-        Ok(())
+    fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)> {
+        self.load_all(twins)
     }
 
     fn quarantine(&mut self, id: &str) {
@@ -417,23 +400,6 @@ pub(super) fn state_json<S: Serialize>(state: &S) -> Vec<u8> {
     json.and_then(|json| json).unwrap_or_else(|why| {
         serde_json::to_vec(&serde_json::json!({ "not_json": why })).expect("a text is JSON")
     })
-}
-
-/// Stored form of a state: schema version u32, MessagePack with field names.
-fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
-    let (version, bytes) = stored.split_first_chunk::<4>().ok_or("it is cut short")?;
-    let version = u32::from_le_bytes(*version);
-    let newest = M::STATE_VERSION;
-    if version > newest {
-        return Err(format!(
-            "it has state version {version}, this program knows {newest}: \
-             it was written by a newer one"
-        ));
-    }
-    let state = RawState::new(bytes);
-    let decoded: Result<M, DecodeError> =
-        if version == newest { state.deserialize() } else { M::migrate(version, state) };
-    decoded.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

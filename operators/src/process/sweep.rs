@@ -16,7 +16,7 @@ use super::{model_worker::ModelWorker, twins::Twins};
 use crate::{
     frame::Frame,
     quarantine::put_quarantined,
-    store::{EntryKind, EpochPart, SweepOrder},
+    store::{EntryKind, EpochPart, SweepOrder, Swept},
     worker::WorkerShared,
 };
 
@@ -101,6 +101,7 @@ impl TwinSweep {
                 Stage::Names => {
                     if shared.setup.index == 0 {
                         shared.setup.recovered.put_names(part);
+                        dead_letters_newest(shared, part);
                     }
                     quarantined(shared, part);
                     Stage::Kept(0)
@@ -120,6 +121,14 @@ impl TwinSweep {
                 Stage::Done => return,
             };
         }
+    }
+}
+
+/// What the ends of dead letters tell of their numbers goes with the segments that hold them.
+fn dead_letters_newest(shared: &WorkerShared, part: &mut EpochPart) {
+    let newest = shared.setup.dead_letters.newest();
+    if newest > 0 {
+        part.put_ledger(EntryKind::DeadLetterNewest, 0, &[], &newest.to_le_bytes());
     }
 }
 
@@ -162,22 +171,23 @@ fn dead_letters(shared: &WorkerShared, after: u64, part: &mut EpochPart) -> Stag
 }
 
 impl Twins {
-    /// One piece of the sweep that the store wants, if it wants one.
-    pub(super) fn sweep(&mut self, part: &mut EpochPart) {
+    /// One piece of the sweep that the store wants, if it wants one. The epoch began when `part`
+    /// had `begun` bytes.
+    pub(super) fn sweep(&mut self, part: &mut EpochPart, begun: usize) {
         let Some(order) = self.shared.setup.store.sweep() else { return };
         if self.shared.twins_swept.get() == order.number {
             return;
         }
         self.sweep.follow(&order);
         let before = part.bytes().len();
-        let until = before + room(before, &order);
+        let until = before + room(before - begun, &order);
         self.sweep.step(&mut self.models, &self.shared, until, part);
         let done = matches!(self.sweep.stage, Stage::Done);
         if done {
             self.shared.twins_swept.set(order.number);
         }
         let bytes = (part.bytes().len() - before) as u64;
-        let swept = part.swept_mut();
-        (swept.number, swept.bytes, swept.twins_done) = (order.number, bytes, done);
+        let swept = Swept { number: order.number, bytes, twins_done: done, ledger_done: false };
+        part.add_swept(&swept);
     }
 }

@@ -169,7 +169,8 @@ impl<S> TwinTable<S> {
         }
     }
 
-    fn insert(&mut self, hash: u64, id: &str) -> u32 {
+    /// The slot of a twin that has none yet.
+    pub(crate) fn insert(&mut self, hash: u64, id: &str) -> u32 {
         let new = TwinSlot {
             id: CompactString::new(id),
             first: NO_ROW,

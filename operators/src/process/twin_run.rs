@@ -329,17 +329,14 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let (bucket, key) = (bucket(hash), id.as_bytes());
         if state.is_some() {
             let version = P::Model::STATE_VERSION.to_le_bytes();
-            let written = scope.part.put_with(EntryKind::State, bucket, model.number, key, |to| {
-                to.extend_from_slice(&version);
-                to.extend_from_slice(&calls.encoded);
-                Ok::<(), std::convert::Infallible>(())
-            });
-            debug_assert!(written.is_ok(), "copying bytes never fails");
+            let value = (&version[..], &calls.encoded[..]);
+            model.places.put(index, scope.part, (bucket, model.number, key), value);
             if P::ROLLBACK == Rollback::LastEncoded {
                 model.saved.insert(index, calls.encoded.as_slice().into());
             }
         } else if existed {
             scope.part.put(EntryKind::Removal, bucket, model.number, key, &[]);
+            model.places.forget(index);
         }
     }
 

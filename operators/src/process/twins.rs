@@ -59,7 +59,7 @@ impl Twins {
         let TwinsSetup { models, slots, shared, encode } = setup;
         let by_number = models.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         let (worker, workers) = (shared.setup.index, shared.setup.edge.workers);
-        let (now, sweep) = (recovered.now, TwinSweep::default());
+        let (now, sweep) = (recovered.now(), TwinSweep::default());
         let mut twins = Self { by_number, models, slots, shared, encode, now, sweep };
         let Self { by_number, models, .. } = &mut twins;
         let loaded = recovered.load(worker, workers, |number, load| {
@@ -71,8 +71,9 @@ impl Twins {
         twins
     }
 
-    /// Works off one epoch.
-    pub(crate) fn apply(&mut self, epoch: u64, frames: &[Frame]) -> EpochResult {
+    /// Works off one epoch; what it changes goes to `part`.
+    pub(crate) fn apply(&mut self, epoch: u64, frames: &[Frame], part: EpochPart) -> EpochResult {
+        let before = part.bytes().len();
         let views: Vec<FrameView<'_>> = frames.iter().map(Frame::view).collect();
         let rows: usize = views.iter().map(FrameView::rows).sum();
         let mut found = 0;
@@ -87,9 +88,7 @@ impl Twins {
         let moved = latest > self.now;
         self.now = latest;
 
-        let buffer = self.shared.setup.store.buffer();
-        let mut result =
-            EpochResult { part: EpochPart::with_buffer(buffer), ..EpochResult::default() };
+        let mut result = EpochResult { part, ..EpochResult::default() };
         let slots = std::mem::take(&mut self.slots);
         let mut scope = EpochScope {
             epoch,
@@ -115,7 +114,7 @@ impl Twins {
         }
         result.halted = scope.halted;
         self.slots = slots;
-        self.sweep(&mut result.part);
+        self.sweep(&mut result.part, before);
         if !result.part.is_empty() || (self.encode && moved) {
             let (key, value) =
                 ((self.shared.setup.index as u16).to_le_bytes(), self.now.0.to_le_bytes());

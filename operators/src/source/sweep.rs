@@ -11,7 +11,7 @@ use twinflow_connectors::link::Slot;
 use crate::{
     process::{scope::put_feedback, sweep::room},
     recover::position_key,
-    store::{EntryKind, EpochPart},
+    store::{EntryKind, EpochPart, Swept},
     worker::WorkerShared,
 };
 
@@ -64,8 +64,8 @@ impl LedgerSweep {
             }
         }
         let bytes = (part.bytes().len() - before) as u64;
-        let swept = part.swept_mut();
-        (swept.number, swept.bytes, swept.ledger_done) = (order.number, bytes, self.done);
+        let (number, ledger_done) = (order.number, self.done);
+        part.add_swept(&Swept { number, bytes, twins_done: false, ledger_done });
     }
 
     /// A few entries of a slot, up to `until` bytes; whether there may be more.

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use twinflow_connectors::rest::access::{Caller, Need};
 
 use super::Api;
-use crate::ConnectionState;
+use crate::{
+    ConnectionState,
+    engine::{Step, Task},
+};
 
 pub(super) async fn alive() -> &'static str {
     "ok\n"
@@ -49,7 +52,27 @@ pub(super) async fn ready(
     if api.settings().access.is_some() && !caller.is_some_and(reads) {
         return (status, Json(json!({ "ready": ready })));
     }
-    (status, Json(json!({ "ready": ready, "reasons": reasons, "warnings": warnings })))
+    let mut body = json!({ "ready": ready, "reasons": reasons, "warnings": warnings });
+    if let Some(step) = api.recovery() {
+        body["recovery"] = recovery(&step);
+    }
+    (status, Json(body))
+}
+
+/// How far a start is, for programs.
+fn recovery(step: &Step) -> Value {
+    let (task, unit) = match step.task {
+        Task::Reading => ("reading", "bytes"),
+        Task::Loading => ("loading", "twins"),
+    };
+    json!({
+        "task": task,
+        "unit": unit,
+        "done": step.done,
+        "total": step.total,
+        "per_second": step.per_second,
+        "seconds_left": step.seconds_left(),
+    })
 }
 
 pub(super) async fn version() -> Json<Value> {

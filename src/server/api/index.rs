@@ -19,7 +19,7 @@ GET    /v1/dead-letters                 what could not be processed
 POST   /v1/dead-letters/{number}/replay once more
 DELETE /v1/dead-letters/{number}        forget it
 GET    /v1/quarantine                   twins that are set aside, and why
-GET    /livez  /readyz  /metrics  /version
+GET    /livez  /readyz  /metrics  /version  /openapi.json
 ";
 
 const MESSAGES: &str = "\

@@ -8,7 +8,11 @@ use std::sync::{
 use twinflow_connectors::rest::{ServerTls, access::Access};
 
 use super::problem::Problem;
-use crate::{EngineHandle, server::audit::Audit};
+use crate::{
+    EngineHandle,
+    engine::{Recovering, Step},
+    server::audit::Audit,
+};
 
 /// What a server knows before its engine runs.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +31,8 @@ pub(crate) struct ApiSettings {
     pub(crate) is_reachable: bool,
     /// Certificates by the names of their listeners.
     pub(crate) certificates: Vec<(String, Arc<ServerTls>)>,
+    /// How far the start of the engine is.
+    pub(crate) recovering: Arc<Recovering>,
 }
 
 /// The state of the handlers; cheap to clone.
@@ -68,17 +74,26 @@ impl Api {
 
     /// The engine, or 503 while it recovers.
     pub(super) fn engine(&self) -> Result<&EngineHandle, Problem> {
-        let starting = || {
-            let detail = "the engine is starting: it recovers its twins";
-            Problem::new(503, "starting", detail).retry_after(1)
-        };
+        let starting = || Problem::new(503, "starting", self.starting()).retry_after(1);
         self.0.engine.get().ok_or_else(starting)
+    }
+
+    /// How far the start is, while there is no engine.
+    pub(super) fn recovery(&self) -> Option<Step> {
+        self.0.engine.get().map_or_else(|| self.0.settings.recovering.step(), |_| None)
+    }
+
+    fn starting(&self) -> String {
+        match self.recovery() {
+            Some(step) => format!("the engine is starting: {step}"),
+            None => "the engine is starting".into(),
+        }
     }
 
     /// Why requests should go elsewhere; empty when the engine is ready.
     pub(super) fn not_ready(&self) -> Vec<String> {
         let Some(engine) = self.0.engine.get() else {
-            return vec!["the engine is starting".into()];
+            return vec![self.starting()];
         };
         let mut reasons = engine.not_ready();
         let stopping = "the engine is stopping";

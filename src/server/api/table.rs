@@ -9,7 +9,7 @@ use axum::{
 };
 use twinflow_connectors::rest::access::{Audited, Names, Need, Route};
 
-use super::{Api, connections, dead_letters, health, index, metrics, quarantine, twins};
+use super::{Api, connections, dead_letters, health, index, metrics, openapi, quarantine, twins};
 
 /// A route and what makes its handler.
 struct Line {
@@ -39,6 +39,7 @@ const TABLE: &[Line] = &[
     line("GET", "/readyz", Open, Server, || get(health::ready)),
     line("GET", "/ready", Open, Server, || get(health::ready)),
     line("GET", "/version", Read, Server, || get(health::version)),
+    line("GET", "/openapi.json", Read, Server, || get(openapi::show)),
     line("GET", "/metrics", Read, Server, || get(metrics::show)),
     line("GET", "/v1/twins/{model}", Read, Model, || get(twins::list)),
     line("GET", "/v1/twins/{model}/{id}", Read, Twin, || get(twins::read)),

@@ -118,9 +118,14 @@ struct Answer {
     json: Value,
 }
 
+/// Asks, and insists that the document tells of the status that comes.
 async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
+    if let Some(told) = openapi::told(method.as_str(), &path) {
+        assert!(told.contains(&status.as_u16()), "{method} {path}: {status} is not in {told:?}");
+    }
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
     let json = serde_json::from_str(&text).unwrap_or_default();
@@ -301,6 +306,21 @@ fn before_the_engine_runs_everything_but_life_is_503() {
         assert_problem(&answer, 503, "starting");
         assert_eq!(answer.headers[header::RETRY_AFTER], "1");
     }
+}
+
+#[test]
+fn the_document_is_served_and_names_paths_of_messages_where_they_are_taken() {
+    let site = Site::new();
+    let with = site.get("/openapi.json");
+    assert_eq!((with.status, &with.json["openapi"]), (StatusCode::OK, &json!("3.1.0")));
+    let paths = with.json["paths"].as_object().unwrap();
+    let messages = "/v1/twins/{model}/{id}/messages";
+    assert_eq!(paths[messages]["post"]["x-roles"], json!(["ingest", "admin"]));
+    let api = Api::new(ApiSettings::default());
+    let engine = site.engine.as_ref().unwrap();
+    let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let without = engine.runtime().block_on(ask(&router(&api, None), request));
+    assert!(!without.json["paths"].as_object().unwrap().contains_key(messages));
 }
 
 #[test]

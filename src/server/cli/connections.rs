@@ -1,4 +1,6 @@
-//! `twinflow connections list|show|pause|resume`.
+//! `twinflow connections list|show|pause|resume|reset`.
+
+mod reset;
 
 use axum::http::Method;
 use clap::{Args, Subcommand};
@@ -8,7 +10,7 @@ use super::{
     AskArgs,
     output::{members, table, text},
 };
-use crate::{error::Result, server::client::segment};
+use crate::{config::Registries, error::Result, server::client::segment};
 
 /// `twinflow connections`
 #[derive(Debug, Subcommand)]
@@ -21,6 +23,8 @@ pub(super) enum Connections {
     Pause(Named),
     /// Go on where it stopped
     Resume(Named),
+    /// Move stored positions while the engine is stopped: what is read again is applied again
+    Reset(reset::Reset),
 }
 
 /// The verbs on one connection.
@@ -33,12 +37,13 @@ pub(super) struct Named {
 }
 
 impl Connections {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, kinds: &Registries) -> Result<()> {
         match self {
             Self::List(ask) => ask.show(Method::GET, "/v1/connections", list),
             Self::Show(named) => named.ask(Method::GET, ""),
             Self::Pause(named) => named.ask(Method::POST, "/pause"),
             Self::Resume(named) => named.ask(Method::POST, "/resume"),
+            Self::Reset(verb) => verb.run(kinds),
         }
     }
 }

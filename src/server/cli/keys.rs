@@ -13,7 +13,10 @@ use super::{
 use crate::{
     config::{Config, Registries},
     error::{Error, ErrorKind, Result},
-    server::{audit::Audit, keys},
+    server::{
+        audit::{Audit, this_user},
+        keys,
+    },
 };
 
 /// `twinflow keys`
@@ -153,9 +156,7 @@ impl Place {
     }
 
     fn audit(&self, what: &str, entry: &access::KeyEntry) -> Result<()> {
-        // A name in the environment is what anybody writes into it.
-        let user = format!("uid {}", rustix::process::getuid().as_raw());
-        self.audit.key(what, user, entry)
+        self.audit.key(what, this_user(), entry)
     }
 }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{FileArgs, ListenArgs, output::print};
+use super::{FileArgs, ListenArgs, complain, output::print};
 use crate::{
-    config::Registries,
-    error::Result,
+    config::{Config, Registries},
+    error::{Error, Result},
     server::{
         audit::Audit,
         keys,
         mount::{Binding, Doors, Mounts},
+        reach::{self, Answer},
         run,
     },
 };
@@ -42,7 +43,35 @@ impl Validate {
             drop(run::listen(&config)?);
         }
         let (models, connections) = (config.models.len(), config.connections.len());
-        let file = config.file.display();
+        let file = config.file.display().to_string();
+        if !self.offline {
+            reach_all(config)?;
+        }
         print(&format!("{file}: ok: models: {models}, connections: {connections}\n"))
     }
+}
+
+/// Says of each connection that its upstream is there; of all that are not, why.
+fn reach_all(mut config: Config) -> Result<()> {
+    config.connections.retain(|connection| connection.options.enabled());
+    let mut away: Vec<Error> = Vec::new();
+    for Answer { name, address, reached } in reach::all(config.connections)? {
+        let reached = match reached {
+            Ok(reached) => reached,
+            Err(error) => {
+                away.push(error);
+                continue;
+            }
+        };
+        reached.warnings.iter().for_each(|why| complain(&format!("warning: {name}: {why}\n")));
+        let Some(address) = address.filter(|_| reached.asked) else { continue };
+        let partitions = match reached.partitions.len() {
+            0 => String::new(),
+            count => format!(", partitions: {count}"),
+        };
+        print(&format!("connection \"{name}\": {address} is there{partitions}\n"))?;
+    }
+    let Some(kind) = away.first().map(Error::kind) else { return Ok(()) };
+    let all: Vec<_> = away.iter().map(Error::report).collect();
+    Err(Error::new(kind, all.join("\n")))
 }

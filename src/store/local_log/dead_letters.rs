@@ -52,22 +52,30 @@ impl Place {
     }
 }
 
-/// An entry of a frame as it was appended, but for the payload of a dead letter.
-///
-/// `None` if it is no entry that [`DeadLetters::copy`] writes.
-pub(super) fn recovered<'a>(entry: Entry<'a>, index: &Index) -> Option<Entry<'a>> {
+/// A dead letter is at this place now, or gone.
+pub(super) type Change = (u64, Option<Place>);
+
+/// Notes what an entry of a frame tells of dead letters; `None` if it is no entry that
+/// [`DeadLetters::copy`] writes.
+pub(super) fn note(entry: &Entry<'_>, changes: &mut Vec<Change>) -> Option<()> {
     match entry.kind {
         EntryKind::DeadLetter => {
-            let (description, place) = dead_letter::split(entry.value)?;
-            index.apply([(dead_letter::number(entry.key)?, Some(Place::decode(place)?))]);
-            Some(Entry { value: description, ..entry })
+            let (_, place) = dead_letter::split(entry.value)?;
+            changes.push((dead_letter::number(entry.key)?, Some(Place::decode(place)?)));
         }
-        EntryKind::DeadLetterDropped => {
-            index.apply([(dead_letter::number(entry.key)?, None)]);
-            Some(entry)
-        }
-        EntryKind::DeadLetterKept => None,
-        _ => Some(entry),
+        EntryKind::DeadLetterDropped => changes.push((dead_letter::number(entry.key)?, None)),
+        EntryKind::DeadLetterKept | EntryKind::Void => return None,
+        _ => {}
+    }
+    Some(())
+}
+
+/// An entry of a frame as it was appended, but for the payload of a dead letter.
+pub(super) fn appended(entry: Entry<'_>) -> Entry<'_> {
+    let is_letter = entry.kind == EntryKind::DeadLetter;
+    match dead_letter::split(entry.value).filter(|_| is_letter) {
+        Some((description, _)) => Entry { value: description, ..entry },
+        None => entry,
     }
 }
 
@@ -108,7 +116,7 @@ impl Index {
         *self.letters() = Letters::default();
     }
 
-    fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<Place>)>) {
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = Change>) {
         let mut letters = self.letters();
         changes.into_iter().for_each(|(number, place)| letters.set(number, place));
     }
@@ -171,7 +179,7 @@ pub(super) struct DeadLetters {
     current: Option<Current>,
     next_file: u32,
     payloads: Vec<u8>,
-    changes: Vec<(u64, Option<Place>)>,
+    changes: Vec<Change>,
     scratch: EpochPart,
     mistakes: Mistakes,
 }
@@ -218,8 +226,8 @@ impl DeadLetters {
         self.disk.remove(&name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
     }
 
-    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads;
-    /// says how many those are.
+    /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads and
+    /// without what was taken back; says how many those are.
     pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<u32, StoreError> {
         let bytes = part.bytes();
         let (mut copied, mut at) = (0, 0);
@@ -238,6 +246,10 @@ impl DeadLetters {
                 body.extend_from_slice(&bytes[copied..at]);
                 copied = end;
                 written -= u32::from(!self.keep(&entry, body));
+            } else if entry.kind == EntryKind::Void {
+                body.extend_from_slice(&bytes[copied..at]);
+                copied = end;
+                written -= 1;
             }
             at = end;
         }

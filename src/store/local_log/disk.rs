@@ -150,6 +150,28 @@ impl Directory {
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.to_path_buf() }
     }
+
+    /// Takes the directory to read it, together with others that do, and changes nothing; `None`:
+    /// no process has had it where it is now.
+    #[cfg(feature = "server")]
+    pub(super) fn lock_to_read(&self) -> Result<Option<File>, LockError> {
+        let mut file = match File::open(self.path.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+            Err(TryLockError::WouldBlock) => Err(LockError::InUse(holder(&mut file))),
+        }
+    }
+}
+
+/// The process that has locked a file, if it said so.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    read.ok().and_then(|_| text.trim().parse().ok())
 }
 
 impl Disk for Directory {
@@ -168,12 +190,7 @@ impl Disk for Directory {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = file.read_to_string(&mut text);
-                let holder = read.ok().and_then(|_| text.trim().parse().ok());
-                return Err(LockError::InUse(holder));
-            }
+            Err(TryLockError::WouldBlock) => return Err(LockError::InUse(holder(&mut file))),
         }
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;

@@ -1,5 +1,7 @@
 //! What the frames of a log say, judged in order. Pure: bytes in, verdict out.
 
+use std::ops::Range;
+
 use super::format::{
     BLOCK, FRAME_HEAD, FrameHead, FrameKind, SegmentHeader, block_end, read_frame,
 };
@@ -63,33 +65,43 @@ pub(super) enum Ending {
         /// Sequence of a later frame that proves it.
         proof: u64,
     },
+    /// At a frame that checks, and holds something that is no entry.
+    NoEntry {
+        /// Where it begins.
+        at: u64,
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// Before a frame that is not wanted: its epoch is later than those that are.
+    Beyond,
 }
 
-/// Reads the frames of a segment in order, moves `history`, and judges the end.
-///
-/// # Errors
-///
-/// What `each` says.
-pub(super) fn read_segment<E>(
+/// Reads the frames of a segment in order, moves `history`, and judges the end. `each` sees every
+/// frame and where its body is, before it counts, and may end it there.
+pub(super) fn read_segment(
     header: &SegmentHeader,
     segment: &[u8],
     history: &mut History,
-    each: &mut impl FnMut(&FrameHead, &[u8], u64) -> Result<(), E>,
-) -> Result<(Option<LastFrame>, Ending), E> {
+    mut each: impl FnMut(&FrameHead, Range<usize>) -> Result<(), Ending>,
+) -> (Option<LastFrame>, Ending) {
     let mut last = None;
     let mut at = BLOCK;
     while at < segment.len() as u64 {
         let frame = read_frame(segment, header.seed, at);
         let Some((head, body)) = frame.filter(|(head, _)| history.accepts(head)) else {
-            return Ok((last, judge(header, segment, at, history.sequence + 1)));
+            return (last, judge(header, segment, at, history.sequence + 1));
         };
-        each(&head, body, at)?;
+        // It lies in a slice, so its place is a `usize`.
+        let start = at as usize + FRAME_HEAD;
+        if let Err(ending) = each(&head, start..start + body.len()) {
+            return (last, ending);
+        }
         history.advance(&head);
         let end = at + (FRAME_HEAD + body.len()) as u64;
         last = Some(LastFrame { head, at, end });
         at = if head.last_in_group { block_end(end) } else { end };
     }
-    Ok((last, Ending::Whole))
+    (last, Ending::Whole)
 }
 
 /// Looks at every block from `at` on for a frame that was written when `lost` was durable.

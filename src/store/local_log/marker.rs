@@ -9,7 +9,10 @@ use super::error::open_error;
 use super::format::VERSION;
 
 /// Its name.
-const MARKER: &str = "twinflow-state";
+pub(super) const MARKER: &str = "twinflow-state";
+
+/// Its name while an import goes on: nothing counts until it has the other one.
+pub(super) const MARKER_IMPORT: &str = "twinflow-state.import";
 
 /// Its name until it is whole.
 const MARKER_NEW: &str = "twinflow-state.new";
@@ -47,6 +50,32 @@ pub(super) fn take(
     Ok((lock, new_id))
 }
 
+/// The id of the log in a directory that is ours; changes nothing.
+#[cfg(feature = "server")]
+pub(super) fn of(disk: &dyn Disk) -> Result<u64, StoreError> {
+    let place = disk.place();
+    let names = disk.list().map_err(|cause| open_error(&place, "list", cause))?;
+    refuse_foreign(&place, &names)?;
+    if !names.iter().any(|name| name == MARKER) {
+        let why = format!("directory \"{place}\" is no state directory: it has no \"{MARKER}\"");
+        return Err(StoreError::Refused { why });
+    }
+    let bytes = read(disk).map_err(|cause| open_error(&place, "read the marker of", cause))?;
+    check(&place, parse(&bytes))
+}
+
+/// Refuses a directory that holds anything but what a new one may hold.
+#[cfg(feature = "server")]
+pub(super) fn refuse_used(place: &str, names: &[String]) -> Result<(), StoreError> {
+    refuse_foreign(place, names)?;
+    if names.iter().any(|name| name == MARKER) {
+        let why =
+            format!("directory \"{place}\" holds a state already; choose a new or empty directory");
+        return Err(StoreError::Refused { why });
+    }
+    Ok(())
+}
+
 fn read(disk: &dyn Disk) -> std::io::Result<Vec<u8>> {
     let file = disk.open(MARKER, Access::Read)?;
     let mut bytes = vec![0; file.length()?.min(4096) as usize];
@@ -54,7 +83,7 @@ fn read(disk: &dyn Disk) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn lock_error(place: &str, error: LockError) -> StoreError {
+pub(super) fn lock_error(place: &str, error: LockError) -> StoreError {
     match error {
         LockError::Io(cause) => open_error(place, "lock", cause),
         LockError::InUse(holder) => {
@@ -73,6 +102,13 @@ fn lock_error(place: &str, error: LockError) -> StoreError {
 fn refuse_foreign(place: &str, names: &[String]) -> Result<(), StoreError> {
     if names.iter().any(|name| name == MARKER) {
         return Ok(());
+    }
+    if names.iter().any(|name| name == MARKER_IMPORT) {
+        let why = format!(
+            "an import into directory \"{place}\" was cut off, and nothing in it counts; remove \
+             the directory and import again"
+        );
+        return Err(StoreError::Refused { why });
     }
     match names.iter().filter(|name| !HARMLESS.contains(&name.as_str())).min() {
         None => Ok(()),

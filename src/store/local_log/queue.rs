@@ -1,4 +1,5 @@
-//! What the workers have handed over and the log thread has not written yet.
+//! What the workers have handed over and the log thread has not written yet, and when they hand
+//! over.
 //!
 //! Bounded by the dataflow, not here: it has at most 8 uncommitted epochs, or 256 MiB of them where
 //! many share a sync (law S4). So workers never wait, and the log thread waits on a condition.
@@ -8,20 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::options::{Clock, LogOptions};
-
 use twinflow_operators::store::EpochPart;
 
-/// So many bytes do not wait for company: with 32 MiB, no longer in the processor's cache when they
-/// are written, the whole engine was 5 to 14 % slower at full load.
-const GROUP_BYTES: u64 = 4 << 20;
+use super::pace::Pace;
 
-/// Buffers that are kept for the next parts: so many, and none that is larger.
-const BUFFERS_MAX: usize = 16;
-const BUFFER_BYTES_MAX: usize = 2 << 20;
+/// Bytes of buffers that are kept for the next parts, and how large one is at least.
+const BUFFER_BYTES_MAX: usize = 32 << 20;
+const BUFFER_BYTES_MIN: usize = 4 << 10;
 
-/// The parts of one epoch, by worker.
-pub(super) type Parts = BTreeMap<usize, EpochPart>;
+/// The parts of one epoch by worker, those of one worker in the order in which they came.
+pub(super) type Parts = Vec<(usize, EpochPart)>;
 
 /// Shared between the workers and the log thread.
 #[derive(Default)]
@@ -32,7 +29,7 @@ pub(super) struct Queue {
     /// Callers of `seal` wait here.
     sealed: Condvar,
     durable: AtomicU64,
-    /// Bytes of the parts that are not durable.
+    /// Bytes of the parts that are not durable, here and with the workers.
     bytes: AtomicU64,
     /// Buffers of parts that are written, for the next ones: memory that was touched before.
     buffers: Mutex<Vec<Vec<u8>>>,
@@ -52,49 +49,10 @@ struct State {
     seals_done: u64,
     failed: bool,
     stopped: bool,
-    pace: Pace,
+    /// Where many epochs share a sync: when the workers hand over.
+    pace: Option<Pace>,
     /// The log thread waits for time to pass, not for the next epoch.
     is_paced: bool,
-}
-
-/// How long epochs wait for others to share their sync.
-#[derive(Clone)]
-pub(super) struct Pace {
-    /// Least time between the beginnings of two groups.
-    every: Duration,
-    /// So many waiting bytes do not wait longer.
-    bytes_max: u64,
-    clock: Clock,
-    /// When the last group was begun.
-    begun_at: Option<u64>,
-}
-
-impl Pace {
-    /// That of a log with these options.
-    pub(super) fn of(options: &LogOptions) -> Self {
-        Self::new(options.sync_every, GROUP_BYTES, Clock::clone(&options.clock))
-    }
-
-    fn new(every: Duration, bytes_max: u64, clock: Clock) -> Self {
-        Self { every, bytes_max, clock, begun_at: None }
-    }
-
-    /// How long the next group has to wait.
-    fn left(&self, waiting_bytes: u64) -> Duration {
-        let Some(begun_at) = self.begun_at.filter(|_| waiting_bytes < self.bytes_max) else {
-            return Duration::ZERO;
-        };
-        // A clock that was set back lets nobody wait.
-        let since = (self.clock)().checked_sub(begun_at);
-        since
-            .map_or(Duration::ZERO, |since| self.every.saturating_sub(Duration::from_micros(since)))
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self::new(Duration::ZERO, u64::MAX, std::sync::Arc::new(|| 0))
-    }
 }
 
 /// What the log thread does next.
@@ -123,8 +81,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A generation begins behind `base`.
-    pub(super) fn begin(&self, workers: usize, base: u64, pace: Pace) {
+    /// A generation begins behind `base`. Without a pace every epoch is handed over by itself.
+    pub(super) fn begin(&self, workers: usize, base: u64, pace: Option<Pace>) {
         let mut state = self.state();
         (state.through, state.pace) = (vec![base + 1; workers], pace);
         drop(state);
@@ -136,28 +94,64 @@ impl Queue {
         self.bells.write().unwrap_or_else(PoisonError::into_inner).push(ring);
     }
 
+    /// A worker works off an epoch: the first epoch of the open group, if many share a sync.
+    pub(super) fn group(&self, epoch: u64) -> Option<u64> {
+        self.state().pace.as_mut().map(|pace| pace.begin(epoch))
+    }
+
+    /// Up to which epoch a worker hands over that has worked off everything below `through` and
+    /// holds `held` bytes of it.
+    pub(super) fn cut(&self, worker: usize, through: u64, held: u64) -> u64 {
+        let (cut, moved) = {
+            let mut state = self.state();
+            let State { pace: Some(pace), .. } = &mut *state else { return through };
+            let before = pace.worked_off(worker, through, held);
+            self.bytes.fetch_add(held, Ordering::Relaxed);
+            self.bytes.fetch_sub(before, Ordering::Relaxed);
+            let moved = self.end_group(&mut state);
+            if state.left().is_some() && !state.is_paced {
+                self.work.notify_one();
+            }
+            (state.pace.as_ref().map_or(through, Pace::cut), moved)
+        };
+        if moved {
+            self.ring();
+        }
+        cut
+    }
+
+    /// Ends the open group if it is time; whether it did.
+    fn end_group(&self, state: &mut State) -> bool {
+        let seal_asked = state.seals_done < state.seals_wanted;
+        let handed = not_durable(&state.through, None);
+        state.pace.as_mut().is_some_and(|pace| pace.end_group(handed, self.bytes(), seal_asked))
+    }
+
     /// Takes a worker's part of an epoch.
     pub(super) fn append(&self, worker: usize, epoch: u64, part: EpochPart) {
         if part.is_empty() {
             return;
         }
-        self.bytes.fetch_add(bytes_of(&part), Ordering::Relaxed);
         let mut state = self.state();
         assert!(epoch >= state.through[worker], "a worker appends before it closes an epoch");
-        match state.waiting.entry(epoch).or_default().entry(worker) {
-            std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(part)),
-            std::collections::btree_map::Entry::Occupied(mut had) => had.get_mut().extend(&part),
+        if !state.pace.as_mut().is_some_and(|pace| pace.handed(worker, bytes_of(&part))) {
+            self.bytes.fetch_add(bytes_of(&part), Ordering::Relaxed);
         }
+        let parts = state.waiting.entry(epoch).or_default();
+        let behind = parts.partition_point(|(before, _)| *before <= worker);
+        parts.insert(behind, (worker, part));
     }
 
     /// A worker has handed over everything below `through`.
     pub(super) fn closed(&self, worker: usize, through: u64) {
         let moved = {
             let mut state = self.state();
+            let worked_off =
+                state.pace.as_ref().is_none_or(|pace| pace.has_worked_off(worker, through));
+            assert!(worked_off, "a worker hands over what it has worked off");
             let of_worker = &mut state.through[worker];
             *of_worker = through.max(*of_worker);
-            let waits_on = state.is_paced && !self.left(&state).is_zero();
-            if state.writable().is_some() && !waits_on {
+            if state.writable().is_some() {
                 self.work.notify_one();
             }
             self.settle(&state)
@@ -191,56 +185,41 @@ impl Queue {
             if state.stopped || state.failed {
                 return Work::Stop;
             }
-            let seal_asked = state.seals_done < state.seals_wanted;
-            // How long what may be written waits for company; nobody who stops waits for that.
-            let company = state
-                .writable()
-                .map(|first| (first, if seal_asked { Duration::ZERO } else { self.left(&state) }));
-            if let Some((first, Duration::ZERO)) = company {
-                return self.take(&mut state, first);
+            if let Some(first) = state.writable() {
+                return state.take(first);
             }
-            if seal_asked && company.is_none() {
+            if self.end_group(&mut state) {
+                drop(state);
+                self.ring();
+                state = self.state();
+                continue;
+            }
+            if state.seals_done < state.seals_wanted {
                 if unsealed_for.is_some() {
                     return Work::Seal(self.durable());
                 }
                 state.seals_done = state.seals_wanted;
                 self.sealed.notify_all();
             }
-            let wait = company.map(|(_, wait)| wait);
+            let wait = state.left();
             state.is_paced = wait.is_some();
-            let Some(limit) = [wait, unsealed_for].into_iter().flatten().min() else {
+            let Some(limit) = wait.into_iter().chain(unsealed_for).min() else {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let woken = self.work.wait_timeout(state, limit);
             let (again, time) = woken.unwrap_or_else(PoisonError::into_inner);
             state = again;
+            state.is_paced = false;
             if !time.timed_out() || state.stopped {
                 continue;
             }
             if wait == Some(limit) {
-                state.pace.begun_at = None;
-            } else if state.writable().is_none_or(|_| !self.left(&state).is_zero()) {
+                state.pace.as_mut().expect("it said how long").is_over();
+            } else if state.writable().is_none() {
                 return Work::Seal(self.durable());
             }
         }
-    }
-
-    /// How long the next group waits for company.
-    fn left(&self, state: &State) -> Duration {
-        state.pace.left(self.bytes())
-    }
-
-    /// Everything that all workers have closed.
-    fn take(&self, state: &mut State, first: u64) -> Work {
-        let now = (state.pace.clock)();
-        state.pace.begun_at = (!state.pace.every.is_zero()).then_some(now);
-        state.is_paced = false;
-        let later = state.waiting.split_off(&not_durable(&state.through, None));
-        state.writing = Some(first);
-        let epochs = std::mem::replace(&mut state.waiting, later);
-        state.writing_bytes = epochs.values().flat_map(Parts::values).map(bytes_of).sum();
-        Work::Epochs(epochs)
     }
 
     /// Bytes of the parts that are not durable.
@@ -255,11 +234,16 @@ impl Queue {
 
     /// Keeps the buffers of parts that are not needed any more.
     fn keep(&self, epochs: BTreeMap<u64, Parts>) {
-        let parts = epochs.into_values().flat_map(Parts::into_values);
-        let fits = |buffer: &Vec<u8>| (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity());
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = BUFFERS_MAX.saturating_sub(buffers.len());
-        buffers.extend(parts.map(EpochPart::into_buffer).filter(fits).take(room));
+        let mut kept: usize = buffers.iter().map(Vec::capacity).sum();
+        for (_, part) in epochs.into_values().flatten() {
+            let buffer = part.into_buffer();
+            let bytes = buffer.capacity();
+            if bytes >= BUFFER_BYTES_MIN && kept + bytes <= BUFFER_BYTES_MAX {
+                kept += bytes;
+                buffers.push(buffer);
+            }
+        }
     }
 
     /// These epochs, those of the last [`Work::Epochs`], are durable.
@@ -311,6 +295,20 @@ impl State {
         let closed = not_durable(&self.through, None);
         self.waiting.keys().next().copied().filter(|first| *first < closed)
     }
+
+    /// How long the workers wait before they hand over the next group, if there is one.
+    fn left(&self) -> Option<Duration> {
+        self.pace.as_ref().and_then(|pace| pace.left(not_durable(&self.through, None)))
+    }
+
+    /// Everything that all workers have closed.
+    fn take(&mut self, first: u64) -> Work {
+        let later = self.waiting.split_off(&not_durable(&self.through, None));
+        self.writing = Some(first);
+        let epochs = std::mem::replace(&mut self.waiting, later);
+        self.writing_bytes = epochs.values().flatten().map(|(_, part)| bytes_of(part)).sum();
+        Work::Epochs(epochs)
+    }
 }
 
 #[cfg(test)]
@@ -319,6 +317,7 @@ mod tests {
 
     use twinflow_operators::store::EntryKind;
 
+    use super::super::options::Clock;
     use super::*;
 
     fn part() -> EpochPart {
@@ -337,7 +336,7 @@ mod tests {
     #[test]
     fn epochs_without_parts_are_durable_at_once_and_in_order() {
         let queue = Queue::default();
-        queue.begin(2, 9, Pace::default());
+        queue.begin(2, 9, None);
         queue.closed(0, 12);
         assert_eq!(queue.durable(), 10, "worker 1 is not there yet");
         queue.append(1, 11, part());
@@ -349,13 +348,12 @@ mod tests {
         assert_eq!(queue.durable(), 11, "what is being written is not written");
         queue.written(epochs);
         assert_eq!(queue.durable(), 12, "never past the smallest of the workers");
-        assert!(queue.buffer().capacity() > 0 && queue.buffer().capacity() == 0, "one came back");
     }
 
     #[test]
     fn an_epoch_is_taken_when_all_workers_have_closed_it() {
         let queue = Queue::default();
-        queue.begin(2, 0, Pace::default());
+        queue.begin(2, 0, None);
         queue.append(0, 1, part());
         queue.append(0, 2, part());
         queue.append(1, 1, part());
@@ -367,9 +365,20 @@ mod tests {
     }
 
     #[test]
+    fn buffers_come_back_up_to_a_bound() {
+        let queue = Queue::default();
+        let part = |bytes| EpochPart::with_buffer(Vec::with_capacity(bytes));
+        let large = BUFFER_BYTES_MAX - BUFFER_BYTES_MIN;
+        let parts = [1, large, 2 * BUFFER_BYTES_MIN, BUFFER_BYTES_MIN].map(|it| (0, part(it)));
+        queue.keep(BTreeMap::from([(1, Vec::from(parts))]));
+        let capacities: Vec<_> = (0..3).map(|_| queue.buffer().capacity()).collect();
+        assert_eq!(capacities, [BUFFER_BYTES_MIN, large, 0]);
+    }
+
+    #[test]
     fn nothing_is_durable_after_a_failure() {
         let queue = Queue::default();
-        queue.begin(1, 0, Pace::default());
+        queue.begin(1, 0, None);
         queue.fail();
         queue.closed(0, 5);
         assert_eq!(queue.durable(), 1);
@@ -380,44 +389,54 @@ mod tests {
     #[test]
     fn an_idle_log_is_sealed() {
         let queue = Queue::default();
-        queue.begin(1, 4, Pace::default());
+        queue.begin(1, 4, None);
         assert!(matches!(queue.next(Some(Duration::ZERO)), Work::Seal(5)));
     }
 
     #[test]
-    fn epochs_wait_for_company_and_neither_for_long_nor_when_they_are_many() {
+    fn epochs_that_share_a_sync_are_handed_over_together_and_nobody_waits_for_what_is_not_there() {
         let now = Arc::new(AtomicU64::new(5));
         let clock = Arc::clone(&now);
+        let clock: Clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let queue = Queue::default();
-        let length = bytes_of(&part());
         let second = Duration::from_secs(1);
-        let pace = Pace::new(second, 3 * length, Arc::new(move || clock.load(Ordering::Relaxed)));
-        queue.begin(1, 0, pace);
-        let add = |epoch: u64| {
-            queue.append(0, epoch, part());
-            queue.closed(0, epoch + 1);
-        };
+        queue.begin(2, 0, Some(Pace::new((second, 1000), clock, 2, 0)));
         let taken = || match queue.next(Some(Duration::from_millis(1))) {
             Work::Epochs(epochs) => {
-                let numbers = epochs.keys().copied().collect();
+                let numbers: Vec<u64> = epochs.keys().copied().collect();
                 queue.written(epochs);
                 numbers
             }
             Work::Seal(_) => Vec::new(),
             Work::Stop => panic!("nobody stopped it"),
         };
-        add(1);
-        assert_eq!((taken(), queue.bytes()), (vec![1], 0), "the first after a while is alone");
-        add(2);
-        add(3);
-        assert_eq!((taken(), queue.bytes()), (vec![], 2 * length), "its second is not over");
+        let length = bytes_of(&part());
+        assert_eq!((queue.cut(0, 4, 0), queue.cut(1, 4, 0)), (4, 4), "nothing was written");
+        (0..2).for_each(|worker| queue.closed(worker, 4));
+        assert_eq!((queue.durable(), queue.group(4)), (4, Some(4)));
+        assert_eq!(queue.cut(0, 5, length), 5, "the first after a while goes at once");
+        queue.append(0, 4, part());
+        queue.closed(0, 5);
+        assert_eq!((taken(), queue.bytes()), (vec![], length), "the other worker is not there");
+        assert_eq!(queue.group(5), Some(5));
+        assert_eq!(queue.cut(1, 6, 0), 5);
+        queue.closed(1, 5);
+        assert_eq!((taken(), queue.durable(), queue.bytes()), (vec![4], 5, 0));
+        assert_eq!((queue.cut(0, 7, length), taken()), (5, vec![]), "its second is not over");
+        queue.group(9);
         now.store(1_000_005, Ordering::Relaxed);
-        assert_eq!(taken(), [2, 3]);
-        (4..7).for_each(add);
-        assert_eq!(taken(), [4, 5, 6], "so many do not wait");
-        add(7);
-        assert_eq!((taken(), queue.durable()), (vec![], 7));
+        assert_eq!(queue.cut(1, 6, 0), 10, "behind all that was begun");
+        assert_eq!((queue.group(8), queue.group(12)), (Some(10), Some(10)));
+        assert_eq!((queue.cut(0, 10, length), queue.cut(1, 10, 0)), (10, 10));
+        queue.append(0, 6, part());
+        (0..2).for_each(|worker| queue.closed(worker, 10));
+        assert_eq!((taken(), queue.durable()), (vec![6], 10));
+        assert_eq!((queue.cut(0, 13, 999), queue.cut(0, 13, 1000)), (10, 13), "so many go at once");
+        queue.append(0, 12, part());
+        queue.closed(0, 13);
         now.store(3, Ordering::Relaxed);
-        assert_eq!((taken(), queue.durable()), (vec![7], 8), "the clock was set back");
+        assert_eq!(queue.cut(1, 14, length), 13);
+        queue.closed(1, 13);
+        assert_eq!(queue.cut(1, 14, length), 14, "the clock was set back");
     }
 }

@@ -10,7 +10,8 @@ use super::disk::{Access, Disk, DiskFile};
 use super::error::disk_error;
 use super::format::{BLOCK, FRAME_HEAD, FrameHead, FrameKind, SegmentHeader, block_end};
 use super::history::LastFrame;
-use super::replay::{Found, Tail, copy_name, segment_name};
+use super::replay::{Found, Tail};
+use super::segment::{copy_name, segment_name};
 use crate::fail_points;
 
 /// The segment to go on in.

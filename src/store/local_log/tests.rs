@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod driver;
 mod golden;
+mod joint;
 mod real;
 mod recovering;
 mod sim;

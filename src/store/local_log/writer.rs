@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use twinflow_operators::store::{StoreError, Swept};
+use twinflow_operators::store::{EpochPart, StoreError, Swept};
 
 use super::counters::Counters;
 use super::dead_letters::DeadLetters;
@@ -17,8 +17,8 @@ use super::history::History;
 use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
 use super::queue::Parts;
-use super::replay::{new_name, segment_name};
 use super::room::Room;
+use super::segment::{new_name, segment_name};
 use super::spares::{Spares, spare_name};
 use super::sweep::{Complete, Orders, Sweeps};
 use super::tail::Open;
@@ -30,6 +30,9 @@ pub(super) struct Writer {
     pub(super) log_id: u64,
     pub(super) random: u64,
     pub(super) segment_bytes: u64,
+    /// Whether the epochs of a group are one frame: a twin that changed in several of them has one
+    /// entry, so they count together or not at all.
+    pub(super) joint: bool,
     pub(super) mistakes: Mistakes,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
@@ -82,24 +85,36 @@ impl Writer {
         self.write()
     }
 
-    /// Writes one frame per epoch.
+    /// Writes one frame per epoch, or one for all.
     pub(super) fn epochs(&mut self, epochs: &BTreeMap<u64, Parts>) -> Result<(), StoreError> {
-        for (epoch, parts) in epochs {
-            self.frame(FrameKind::Epoch, *epoch, |letters, body| {
-                let mut entries = 0;
-                for part in parts.values() {
-                    entries += letters.copy(part, body)?;
-                }
-                Ok(entries)
-            })?;
-            let swept = parts.iter().map(|(worker, part)| (*worker, *part.swept()));
-            self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
+        if self.joint {
+            let last = epochs.last_key_value().map_or(self.history.epoch, |(epoch, _)| *epoch);
+            self.parts(last, epochs.values().flatten())?;
+        } else {
+            for (epoch, parts) in epochs {
+                self.parts(*epoch, parts)?;
+            }
         }
         if self.mistakes.has(Mistake::SweepBeforeSync) {
             self.count_sweep(0);
             self.retire()?;
         }
         self.write()
+    }
+
+    /// Adds a frame with these parts.
+    fn parts<'a>(
+        &mut self,
+        epoch: u64,
+        parts: impl IntoIterator<Item = &'a (usize, EpochPart)> + Clone,
+    ) -> Result<(), StoreError> {
+        self.frame(FrameKind::Epoch, epoch, |letters, body| {
+            let mut parts = parts.clone().into_iter();
+            parts.try_fold(0, |entries, (_, part)| Ok(entries + letters.copy(part, body)?))
+        })?;
+        let swept = parts.into_iter().map(|(worker, part)| (*worker, *part.swept()));
+        self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
+        Ok(())
     }
 
     /// Adds a frame to the group.

@@ -65,6 +65,18 @@ fn law_s2_closing_discards_what_was_not_taken_and_gives_its_room_back() {
 }
 
 #[test]
+fn law_d3_a_stored_position_of_zero_is_a_position_and_none_is_none() {
+    let slot = slot();
+    let position = Position { topic: "readings".into(), partition: 3, next: 0 };
+    slot.restore_position(position.clone());
+    let mut link = slot.open();
+    assert_eq!(link.intake.partition("readings", 3).1, Some(0));
+    assert_eq!(link.intake.partition("readings", 4).1, None);
+    // A sweep writes it again.
+    assert_eq!(slot.positions(), [position]);
+}
+
+#[test]
 fn law_s2_a_position_is_delivered_once_in_a_session_and_again_if_it_was_not_taken() {
     let slot = slot();
     let mut link = slot.open();

@@ -117,6 +117,15 @@ impl<const LAST_ENCODED: bool> MessageProcessor for Note<LAST_ENCODED> {
 #[derive(Default)]
 pub(crate) struct NoStore {
     pub(crate) sweep: AtomicU64,
+    /// The first epoch of the group that is open, if epochs share commits.
+    group: Option<u64>,
+}
+
+impl NoStore {
+    /// A store whose epochs share commits.
+    pub(crate) fn sharing(group: u64) -> Self {
+        Self { group: Some(group), ..Self::default() }
+    }
 }
 
 impl EpochStore for NoStore {
@@ -127,6 +136,9 @@ impl EpochStore for NoStore {
         Ok(Claimed { generation: 1, base: 0 })
     }
     fn attach(&self, _: usize, _: Box<dyn Fn() + Send + Sync>) {}
+    fn group(&self, _: usize, _: u64) -> Option<u64> {
+        self.group
+    }
     fn append(&self, _: usize, _: u64, _: EpochPart) {}
     fn closed(&self, _: usize, _: u64) {}
     fn durable(&self, _: usize) -> u64 {
@@ -225,9 +237,29 @@ pub(super) struct Bench {
     epoch: u64,
     receipt: u64,
     written: EpochPart,
+    /// The part that all epochs write to, if they share one.
+    shares: Option<EpochPart>,
 }
 
 impl Bench {
+    /// A worker whose epochs share one part.
+    pub(super) fn sharing<P: MessageProcessor>(processor: P) -> Self {
+        let shares = Some(EpochPart::numbered(Vec::new(), 1));
+        Self { shares, ..Self::new(processor) }
+    }
+
+    fn apply(&mut self, frame: Frame) -> EpochResult {
+        let part = self.shares.take();
+        let shares = part.is_some();
+        let mut result = self.twins.apply(self.epoch, &[frame], part.unwrap_or_default());
+        if shares {
+            self.shares = Some(std::mem::take(&mut result.part));
+        } else {
+            self.written.extend(&result.part);
+        }
+        result
+    }
+
     pub(super) fn new<P: MessageProcessor>(processor: P) -> Self {
         Self::with(processor, ModelSettings::default(), EpochPart::default())
     }
@@ -254,7 +286,7 @@ impl Bench {
         let setup = TwinsSetup { models: workers, slots, shared: here, encode: true };
         let twins = Twins::new(setup, &recovered);
         assert_eq!((recovered.failure(), recovered.damage()), (None, None));
-        Self { twins, store, shared, models, epoch: 0, receipt: 0, written }
+        Self { twins, store, shared, models, epoch: 0, receipt: 0, written, shares: None }
     }
 
     /// A worker that starts from what `written` says, and with twin `t` in quarantine.
@@ -296,15 +328,17 @@ impl Bench {
             let hash = twin_hash(row.twin.as_bytes());
             frame.push(hash, &head, row.twin, attributes.bytes(), payload.as_bytes());
         }
-        let result = self.twins.apply(self.epoch, &[Frame::new(frame.finish())]);
-        self.written.extend(&result.part);
+        let result = self.apply(Frame::new(frame.finish()));
         Out { result }
     }
 
-    /// Begins the next sweep; what was written before is forgotten.
+    /// Begins the next sweep; what was written before is committed, and forgotten.
     pub(super) fn begin_sweep(&mut self) {
+        self.shared.setup.dead_letters.commit(self.epoch);
         self.store.sweep.fetch_add(1, Ordering::Relaxed);
         self.written = EpochPart::default();
+        self.shares =
+            self.shares.as_ref().map(|part| EpochPart::numbered(Vec::new(), part.number() + 1));
     }
 
     /// Whether the sweep is done.
@@ -315,8 +349,12 @@ impl Bench {
     /// An epoch that brings nothing but the sweep.
     pub(super) fn sweep(&mut self) {
         self.epoch += 1;
-        let result = self.twins.apply(self.epoch, &[sweep_row(0)]);
-        self.written.extend(&result.part);
+        self.apply(sweep_row(0));
+    }
+
+    /// Entries of the part that all epochs share.
+    pub(super) fn shared_part(&self) -> &EpochPart {
+        self.shares.as_ref().expect("its epochs share one")
     }
 
     /// What twin `t` was told, as it is now; `None` when there is no such twin.
@@ -333,7 +371,9 @@ impl Bench {
 
     /// Everything written so far, folded.
     pub(super) fn recovered(&self) -> Recovered {
-        Recovered::of_part(&self.written)
+        let mut all = self.written.clone();
+        self.shares.iter().for_each(|part| all.extend(part));
+        Recovered::of_part(&all)
     }
 }
 

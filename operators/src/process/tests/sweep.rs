@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize, Serializer};
 use twinflow_connectors::row::RowKind;
 
-use super::bench::{Bench, In, Note, asked, told};
+use super::bench::{Bench, In, Note, asked, replayed, told};
 use crate::{
     context::ProcessingContext,
     message::Messages,
@@ -13,9 +13,19 @@ use crate::{
     store::{EntryKind, entries},
 };
 
+const GREETS: Note<false> = Note { greeting: Some("hello") };
+
 #[test]
 fn law_d2_a_sweep_alone_gives_back_everything_that_was_there() {
-    let mut bench = Bench::new(Note::<false> { greeting: Some("hello") });
+    sweep_alone(Bench::new(GREETS));
+}
+
+#[test]
+fn law_d2_so_does_one_whose_epochs_share_a_part_with_those_that_change_twins() {
+    sweep_alone(Bench::sharing(GREETS));
+}
+
+fn sweep_alone(mut bench: Bench) {
     let names: Vec<_> = (0..120).map(|number| format!("twin-{number}")).collect();
     for (nth, twin) in names.iter().enumerate() {
         let id = (nth % 3 == 0).then_some(twin.as_str());
@@ -50,7 +60,7 @@ fn law_d2_a_sweep_alone_gives_back_everything_that_was_there() {
     let swept = bench.recovered().dump();
 
     // The same without a sweep.
-    let mut whole = Bench::new(Note::<false> { greeting: Some("hello") });
+    let mut whole = Bench::new(GREETS);
     for (nth, twin) in names.iter().enumerate() {
         let id = (nth % 3 == 0).then_some(twin.as_str());
         whole.epoch(&[In { twin, id, at: nth as u64 / 3, ..told("a") }]);
@@ -77,6 +87,19 @@ fn law_d2_a_sweep_alone_gives_back_everything_that_was_there() {
         assert_eq!(swept, expected);
     }
     assert_eq!(swept.len(), expected.len());
+}
+
+#[test]
+fn law_d2_a_sweep_keeps_the_number_of_a_dead_letter_that_went() {
+    let mut bench = Bench::new(Note::<false> { greeting: None });
+    bench.epoch(&[told("fail")]);
+    bench.epoch(&[replayed(1, "a")]);
+    bench.begin_sweep();
+    while !bench.swept() {
+        bench.sweep();
+    }
+    let recovered = bench.recovered();
+    assert_eq!((recovered.dead_letters().count(), recovered.dead_letters_newest()), (0, 1));
 }
 
 #[test]

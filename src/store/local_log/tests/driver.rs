@@ -1,11 +1,15 @@
 //! Drives a log as two workers would, and knows what it may and must give back.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use twinflow_operators::store::{Claimed, EntryKind, EpochPart, EpochStore, StoreError};
+use twinflow_operators::store::{
+    Claimed, Entry, EntryKind, EpochPart, EpochStore, Reading, StoreError,
+};
 
+use super::super::dead_letters::appended;
 use super::super::mistakes::Mistake;
 use super::super::{Disk, LocalLog, LogOptions};
 use super::sim::Random;
@@ -56,24 +60,66 @@ impl Driver {
         );
         (options.segment_bytes, options.recover_from) = (segment_bytes, recover_from);
         options.seal_after = Duration::from_secs(3600);
+        Self::start(disk, options, mistake, (bell, events))
+    }
+
+    /// Opens a log of which all epochs that gather while it writes share a sync: each group ends a
+    /// microsecond after the last one by a clock that moves whenever it is asked.
+    pub(super) fn sharing(disk: Arc<dyn Disk>, random: u64) -> Result<Self, StoreError> {
+        let (bell, events) = sync_channel(4096);
+        let failure = bell.clone();
+        let now = AtomicU64::new(0);
+        let mut options = LogOptions::new(
+            random,
+            Arc::new(move |error| failure.send(Some(error)).expect("the driver is there")),
+        );
+        options.clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
+        (options.segment_bytes, options.sync_every) = (SEGMENT, Duration::from_micros(3));
+        options.seal_after = Duration::from_secs(3600);
+        Self::start(disk, options, None, (bell, events))
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        mistake: Option<Mistake>,
+        (bell, events): (SyncSender<Option<StoreError>>, Receiver<Option<StoreError>>),
+    ) -> Result<Self, StoreError> {
         let mut log = LocalLog::open_on(disk, options)?;
         log.mistakes.planted = mistake;
         log.attach(0, Box::new(move || bell.send(None).expect("the driver is there")));
         Ok(Self { log, events, failures: vec![] })
     }
 
+    /// Everything in the order in which it was written. Newest first and on two threads, as a start
+    /// reads it, the same comes out.
     pub(super) fn replay(&self) -> Result<Vec<Owned>, StoreError> {
-        let mut all = vec![];
-        self.log.replay(&mut |entry| {
-            all.push((entry.kind, entry.key.to_vec(), entry.value.to_vec()));
-        })?;
-        Ok(all)
+        let mut back = [vec![], vec![], vec![]];
+        let newest_first = self.log.replay_newest_first(2, &Reading::default(), &mut |piece| {
+            back[0].extend(piece.of_shard(0).map(owned));
+            back[1].extend(piece.of_shard(1).map(owned));
+            back[2].extend(piece.of_ledger().map(appended).map(owned));
+        });
+        let (mut all, mut shards) = (vec![], vec![]);
+        let in_order = self.log.replay(&mut |entry| {
+            let half = usize::from(entry.bucket / 2048);
+            shards.push(if entry.kind.is_of_twin() { half } else { 2 });
+            all.push(owned(entry));
+        });
+        assert_eq!(newest_first.map_err(|it| it.to_string()), said(&in_order));
+        if in_order.is_ok() {
+            for (number, back) in back.iter().enumerate() {
+                let of = all.iter().zip(&shards).filter(|(_, shard)| **shard == number);
+                assert!(of.map(|(entry, _)| entry).eq(back.iter().rev()), "shard {number}");
+            }
+        }
+        in_order.map(|()| all)
     }
 
     pub(super) fn append(&self, worker: usize, epoch: u64, entries: &[Owned]) {
         let mut part = EpochPart::default();
         for (kind, key, value) in entries {
-            part.put(*kind, 5, 1, key, value);
+            part.put(*kind, bucket(*kind), 1, key, value);
         }
         self.log.append(worker, epoch, part);
     }
@@ -93,6 +139,23 @@ impl Driver {
         drop(log);
         failures.extend(events.try_iter().flatten());
         failures
+    }
+}
+
+fn owned(entry: Entry<'_>) -> Owned {
+    (entry.kind, entry.key.to_vec(), entry.value.to_vec())
+}
+
+fn said(result: &Result<(), StoreError>) -> Result<(), String> {
+    result.as_ref().copied().map_err(ToString::to_string)
+}
+
+/// Removals and routes are in the upper half of the buckets, other entries of twins in the lower.
+pub(super) fn bucket(kind: EntryKind) -> u16 {
+    match kind {
+        EntryKind::Removal | EntryKind::Route => 4000,
+        kind if kind.is_of_twin() => 5,
+        _ => 4096,
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use twinflow_operators::store::{EntryKind, EpochPart, SweepOrder, Swept};
 
-use super::driver::{Owned, letter};
+use super::driver::{Owned, bucket, letter};
 use super::sim::Random;
 
 /// Everything that is alive, by kind and key.
@@ -141,11 +141,11 @@ impl Worker {
             }
         }
         if let Some(dropped) = self.dropped.pop() {
-            part.put(EntryKind::DeadLetterKept, 5, 1, &dropped, b"\x03\0\0\0why");
+            part.put_ledger(EntryKind::DeadLetterKept, 1, &dropped, b"\x03\0\0\0why");
         }
         let bytes = part.bytes().len() as u64;
         let [twins_done, ledger_done] = self.done;
-        *part.swept_mut() = Swept { number: order.number, bytes, twins_done, ledger_done };
+        part.add_swept(&Swept { number: order.number, bytes, twins_done, ledger_done });
         part
     }
 
@@ -158,8 +158,10 @@ impl Worker {
             return;
         };
         match kind {
-            EntryKind::DeadLetter => part.put(EntryKind::DeadLetterKept, 5, 1, key, &value[..7]),
-            _ => part.put(*kind, 5, 1, key, value),
+            EntryKind::DeadLetter => {
+                part.put_ledger(EntryKind::DeadLetterKept, 1, key, &value[..7])
+            }
+            _ => part.put(*kind, bucket(*kind), 1, key, value),
         }
         self.at[half] = Some((*kind, key.clone()));
     }

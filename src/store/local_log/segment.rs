@@ -1,0 +1,173 @@
+//! One segment, read and checked by itself, on whatever thread: how segments go together is judged
+//! in `replay.rs`.
+
+use std::fmt;
+use std::io;
+
+use twinflow_operators::store::{Piece, StoreError};
+
+use super::dead_letters::{Change, note};
+use super::disk::{Access, Disk};
+use super::error::open_error;
+use super::format::{BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader};
+use super::history::{Ending, History, LastFrame, read_segment};
+use super::marker::newer;
+
+/// Name of a segment.
+pub(super) fn segment_name(number: u64) -> String {
+    format!("segment-{number:010}.log")
+}
+
+/// Name of a segment that is being copied.
+pub(super) fn copy_name(number: u64) -> String {
+    format!("segment-{number:010}.copy")
+}
+
+/// Name of a segment that has no header yet.
+pub(super) fn new_name(number: u64) -> String {
+    format!("segment-{number:010}.new")
+}
+
+/// The number in a name like those above.
+pub(super) fn segment_number(name: &str, suffix: &str) -> Option<u64> {
+    name.strip_prefix("segment-")?.strip_suffix(suffix)?.parse().ok()
+}
+
+/// What a segment says.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Its header.
+    pub(super) header: SegmentHeader,
+    /// What its good frames say.
+    pub(super) history: History,
+    /// The last one.
+    pub(super) last: Option<LastFrame>,
+    /// What is behind it.
+    pub(super) ending: Ending,
+    /// What its entries tell of dead letters.
+    pub(super) letters: Vec<Change>,
+}
+
+/// Why nothing of a segment can be read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not what was written.
+    Damaged(String),
+    /// Anything else.
+    Other(StoreError),
+}
+
+/// Reads segments of one log.
+#[derive(Clone, Copy)]
+pub(super) struct SegmentReader<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) log_id: u64,
+    /// Frames of later epochs are not wanted, nor what is behind them.
+    pub(super) limit: u64,
+    /// For so many its entries are sorted.
+    pub(super) shards: usize,
+}
+
+impl SegmentReader<'_> {
+    /// The header, without the rest.
+    pub(super) fn head(&self, number: u64) -> Result<SegmentHeader, Fault> {
+        let mut block = vec![0; BLOCK as usize];
+        let file = self.disk.open(&segment_name(number), Access::Read);
+        file.and_then(|file| {
+            let length = file.length()?.min(BLOCK) as usize;
+            file.read_at(0, &mut block[..length])
+        })
+        .map_err(|cause| self.unread(number, cause))?;
+        self.header(number, &block)
+    }
+
+    /// How many bytes it has; 0 if that cannot be told.
+    pub(super) fn length(&self, number: u64) -> u64 {
+        let file = self.disk.open(&segment_name(number), Access::Read);
+        file.and_then(|file| file.length()).unwrap_or(0)
+    }
+
+    /// Everything in it that counts; the entries are in `piece` then.
+    pub(super) fn read(&self, number: u64, piece: &mut Piece) -> Result<Segment, Fault> {
+        let Piece { bytes, places } = piece;
+        places.clear(self.shards);
+        self.bytes(number, bytes).map_err(|cause| self.unread(number, cause))?;
+        let bytes = &**bytes;
+        let header = self.header(number, bytes)?;
+        let (mut history, mut letters) = (header.before, Vec::new());
+        let (last, ending) = read_segment(&header, bytes, &mut history, |head, body| {
+            if head.epoch > self.limit {
+                return Err(Ending::Beyond);
+            }
+            if head.kind != FrameKind::Epoch {
+                return Ok(());
+            }
+            let (known, start) = (letters.len(), body.start);
+            if places.add(bytes, body, head.entries, |entry| note(entry, &mut letters)) {
+                return Ok(());
+            }
+            letters.truncate(known);
+            let at = (start - FRAME_HEAD) as u64;
+            Err(Ending::NoEntry { at, sequence: head.sequence })
+        });
+        Ok(Segment { header, history, last, ending, letters })
+    }
+
+    /// All of its bytes.
+    pub(super) fn bytes(&self, number: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let file = self.disk.open(&segment_name(number), Access::Read)?;
+        bytes.resize(usize::try_from(file.length()?).map_err(io::Error::other)?, 0);
+        file.read_at(0, bytes)
+    }
+
+    /// It is durable before the segment has its name.
+    fn header(&self, number: u64, bytes: &[u8]) -> Result<SegmentHeader, Fault> {
+        let header = match SegmentHeader::decode(bytes) {
+            Ok(header) => header,
+            Err(HeaderFault::Newer(version)) => {
+                return Err(Fault::Other(newer(&self.disk.place(), version)));
+            }
+            Err(HeaderFault::Damaged) => {
+                return Err(Fault::Damaged("its header is not what was written".into()));
+            }
+        };
+        if header.log_id != self.log_id || header.number != number {
+            return Err(Fault::Damaged(format!(
+                "it is segment {} of log {:016x}, not of log {:016x}",
+                header.number, header.log_id, self.log_id
+            )));
+        }
+        Ok(header)
+    }
+
+    fn unread(&self, number: u64, cause: io::Error) -> Fault {
+        let doing = format!("read \"{}\" of", segment_name(number));
+        Fault::Other(open_error(&self.disk.place(), &doing, cause))
+    }
+}
+
+impl fmt::Debug for SegmentReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentReader").field("place", &self.disk.place()).finish_non_exhaustive()
+    }
+}
+
+/// Every frame head that checks: those at the start of a block, and those behind them.
+pub(super) fn heads_of<'b>(
+    header: &SegmentHeader,
+    bytes: &'b [u8],
+) -> impl Iterator<Item = FrameHead> + use<'b> {
+    let seed = header.seed;
+    let decode = move |at: u64| {
+        let bytes = bytes.get(usize::try_from(at).ok()?..)?;
+        FrameHead::decode(bytes, seed, at).map(|head| (at, head))
+    };
+    let blocks = (BLOCK..bytes.len() as u64).step_by(BLOCK as usize);
+    blocks.flat_map(move |block| {
+        std::iter::successors(decode(block), move |(at, head)| {
+            let next = at + FRAME_HEAD as u64 + u64::from(head.body_len);
+            decode(next).filter(|_| !head.last_in_group && !next.is_multiple_of(BLOCK))
+        })
+        .map(|(_, head)| head)
+    })
+}
