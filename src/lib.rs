@@ -95,6 +95,7 @@ mod supervisor;
 
 mod clock;
 mod connections;
+mod fail_points;
 mod recovery;
 mod signals;
 

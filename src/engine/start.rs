@@ -220,6 +220,7 @@ fn run(
     }
     let watch = Watch::start(&parts)?;
     suspected.settle(&parts);
+    crate::fail_points::pass("links-open");
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
     drop(runtime.spawn(keep_house(Arc::clone(&parts), Arc::clone(&connections))));
     let handle = EngineHandle {

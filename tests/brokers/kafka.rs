@@ -5,22 +5,17 @@ mod cases;
 mod killed;
 mod reset;
 mod tools;
+mod world;
 
 use std::{path::Path, time::Duration};
 
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
-};
 use twinflow_servers::Kafka;
 
 use crate::{
     clock::{now, say, until},
     program::{Program, free_port, last_words},
 };
+pub(crate) use world::{GROUP, World};
 
 const PARTITIONS: u64 = 8;
 const TOPIC: &str = "readings";
@@ -52,71 +47,19 @@ impl Size {
     }
 }
 
-/// Everything outside the program: who writes, and who asks the broker for the group's offsets.
-struct World {
-    producer: ThreadedProducer<DefaultProducerContext>,
-    asking: BaseConsumer,
-}
-
-impl World {
-    fn new(bootstrap: &str) -> Self {
-        let config = || {
-            let mut config = ClientConfig::new();
-            config.set("bootstrap.servers", bootstrap);
-            config
-        };
-        let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
-        let topic = NewTopic::new(TOPIC, PARTITIONS as i32, TopicReplication::Fixed(1));
-        let made = async { admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert!(runtime.block_on(made)[0].is_ok());
-        let mut writing = config();
-        writing.set("enable.idempotence", "true").set("linger.ms", "20");
-        let asking = config().set("group.id", "faults").create().unwrap();
-        Self { producer: writing.create().unwrap(), asking }
-    }
-
-    /// Writes records over half a second at least, and waits until the broker has them.
-    fn write(&self, size: &Size, numbers: std::ops::Range<u64>) {
-        let pause_every = (numbers.end - numbers.start).div_ceil(100);
-        for n in numbers {
-            if n % pause_every == 0 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            let (key, mut payload) = (size.twin(n), format!("{{\"id\":{n},\"pad\":\""));
-            payload.extend(std::iter::repeat_n('x', BYTES - 2 - payload.len()));
-            payload.push_str("\"}");
-            let partition = (n % PARTITIONS) as i32;
-            let mut record = BaseRecord::to(TOPIC).partition(partition).key(&key).payload(&payload);
-            while let Err((_full, back)) = self.producer.send(record) {
-                std::thread::sleep(Duration::from_millis(2));
-                record = back;
-            }
+/// Writes records over half a second at least, and waits until the broker has them.
+fn write(world: &World, size: &Size, numbers: std::ops::Range<u64>) {
+    let pause_every = (numbers.end - numbers.start).div_ceil(100);
+    for n in numbers {
+        if n % pause_every == 0 {
+            std::thread::sleep(Duration::from_millis(5));
         }
-        self.producer.flush(Duration::from_secs(120)).unwrap();
+        let (key, mut payload) = (size.twin(n), format!("{{\"id\":{n},\"pad\":\""));
+        payload.extend(std::iter::repeat_n('x', BYTES - 2 - payload.len()));
+        payload.push_str("\"}");
+        world.send(n % PARTITIONS, &key, &payload);
     }
-
-    /// What the broker has as the group's offsets, 0 where there is none.
-    fn committed(&self) -> Vec<u64> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(TOPIC, 0, PARTITIONS as i32 - 1);
-        let patience = Duration::from_secs(30);
-        let list = self.asking.committed_offsets(list, patience).unwrap();
-        let offset = |partition| match list.find_partition(TOPIC, partition).unwrap().offset() {
-            Offset::Offset(offset) => offset as u64,
-            _ => 0,
-        };
-        (0..PARTITIONS as i32).map(offset).collect()
-    }
-
-    /// The ends of the partitions.
-    fn ends(&self) -> Vec<u64> {
-        let end = |partition| {
-            let patience = Duration::from_secs(30);
-            self.asking.fetch_watermarks(TOPIC, partition, patience).unwrap().1 as u64
-        };
-        (0..PARTITIONS as i32).map(end).collect()
-    }
+    world.flush();
 }
 
 fn settings(bootstrap: &str, enabled: bool) -> String {
@@ -171,7 +114,7 @@ fn run(size: &Size) {
     let start = now();
     let kafka = Kafka::start().unwrap();
     let (bootstrap, dir, port) = (kafka.bootstrap(), tempfile::tempdir().unwrap(), free_port());
-    let world = World::new(&bootstrap);
+    let world = World::new(&bootstrap, TOPIC, PARTITIONS);
     let rounds = size.kills + 1;
     let (mut looked_up, mut before) = (0, 0);
     for kill in 0..size.kills {
@@ -179,7 +122,7 @@ fn run(size: &Size) {
         std::thread::scope(|scope| {
             let (from, to) = (kill * size.records / rounds, (kill + 1) * size.records / rounds);
             let world = &world;
-            scope.spawn(move || world.write(size, from..to));
+            scope.spawn(move || write(world, size, from..to));
             // In the middle of the work, at another place each time.
             let at = from + (to - from) * (3 + kill * 7 % 5) / 10;
             until(180, &format!("the group's offsets reach {at} before kill {kill}"), || {
@@ -196,7 +139,7 @@ fn run(size: &Size) {
         say(&format!("kafka: kill {} at {sum} committed, all of it durable", kill + 1));
     }
     let program = Program::start(dir.path(), port, &settings(&bootstrap, true));
-    world.write(size, size.kills * size.records / rounds..size.records);
+    write(&world, size, size.kills * size.records / rounds..size.records);
     let ends = vec![size.end(); PARTITIONS as usize];
     assert_eq!(world.ends(), ends, "the oracle knows where each record is");
     until(300, "the group's offsets reach the log's end", || world.committed() == ends);

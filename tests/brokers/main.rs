@@ -9,5 +9,6 @@
 
 mod clock;
 mod kafka;
+mod kill;
 mod mqtt;
 mod program;

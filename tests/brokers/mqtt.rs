@@ -25,8 +25,8 @@ use crate::{
     clock::{now, say, until},
     program::{Program, free_port, last_words},
 };
-use devices::Devices;
-use tap::Tap;
+pub(crate) use devices::Devices;
+pub(crate) use tap::Tap;
 
 /// Every so many messages, one is for a turbine that answers with commands.
 const TURBINE_EVERY: u64 = 40;

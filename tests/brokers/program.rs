@@ -6,8 +6,11 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::Mutex,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,12 @@ use crate::clock::until;
 
 /// Who asks for states at the same time.
 const READERS: usize = 4;
+
+/// How long the program may take for an answer: a machine that runs tests may stand still.
+const WAIT_MS: u64 = 20_000;
+
+/// Requests that a reader sends before it reads the first answer.
+const AHEAD: usize = 64;
 
 /// A running program.
 pub(crate) struct Program {
@@ -28,28 +37,71 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// How a program is started.
+#[derive(Clone, Copy)]
+pub(crate) struct Start<'a> {
+    /// Where it runs, with its file, its log and its state.
+    pub(crate) dir: &'a Path,
+    pub(crate) port: u16,
+    pub(crate) workers: u64,
+    /// What else `[state]` has.
+    pub(crate) state: &'a str,
+    /// The rest of its file.
+    pub(crate) file: &'a str,
+    /// Variables of its environment.
+    pub(crate) with: &'a [(&'a str, String)],
+}
+
 impl Program {
     /// Starts it in `dir` with this file and waits until it answers.
     pub(crate) fn start(dir: &Path, port: u16, file: &str) -> Self {
+        Self::start_as(Start { dir, port, workers: 2, state: "", file, with: &[] })
+    }
+
+    /// Starts it and waits until it answers.
+    pub(crate) fn start_as(start: Start<'_>) -> Self {
+        let mut program = Self::spawn(start);
+        until(120, "the program is ready", || {
+            assert!(program.runs(), "it ended at its start: {}", last_words(start.dir));
+            program.is_ready()
+        });
+        program
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn spawn(start: Start<'_>) -> Self {
+        let Start { dir, port, workers, state, file, with } = start;
         let file = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\nworkers = 2\n[state]\ndir = \"state\"\n{file}"
+            "[server]\nlisten = \"127.0.0.1:{port}\"\nworkers = {workers}\n\
+             wait_ms = {WAIT_MS}\n[state]\ndir = \"state\"\n{state}{file}"
         );
         fs::write(dir.join("twinflow.toml"), file).unwrap();
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_twinflow"))
             .args(["run", "--no-supervise", "-c", "twinflow.toml"])
+            .envs(with.iter().map(|(name, value)| (name, value)))
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut program = Self { child, port };
-        until(120, "the program is ready", || {
-            assert!(program.runs(), "it ended at its start: {}", last_words(dir));
-            Asker::new(port).is_some_and(|mut asker| asker.get("/readyz").is_some())
-        });
-        program
+        Self { child, port }
+    }
+
+    /// Whether it has recovered and serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        Asker::new(self.port).is_some_and(|mut asker| asker.get("/readyz").is_some())
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Whether it still runs; nothing but us may end it.
@@ -93,21 +145,35 @@ impl Program {
 
     /// The committed states of these twins, as far as they exist.
     pub(crate) fn states(&self, model: &str, ids: &[String]) -> BTreeMap<String, Value> {
-        let (found, port) = (Mutex::new(BTreeMap::new()), self.port);
+        self.states_in_time(model, ids).expect("the program answers in time")
+    }
+
+    /// The same; `None` if it had an answer to one of them that it did not give in time.
+    pub(crate) fn states_in_time(
+        &self,
+        model: &str,
+        ids: &[String],
+    ) -> Option<BTreeMap<String, Value>> {
+        let (found, late, port) = (Mutex::default(), AtomicBool::new(false), self.port);
         std::thread::scope(|scope| {
             for ids in ids.chunks(ids.len().div_ceil(READERS).max(1)) {
-                let found = &found;
+                let (found, late): (&Mutex<BTreeMap<_, _>>, _) = (&found, &late);
                 scope.spawn(move || {
                     let mut asker = Asker::new(port).unwrap();
-                    for id in ids {
-                        if let Some(mut twin) = asker.get(&format!("/v1/twins/{model}/{id}")) {
-                            found.lock().unwrap().insert(id.clone(), twin["state"].take());
-                        }
+                    for ids in ids.chunks(AHEAD) {
+                        let path = |id: &String| format!("/v1/twins/{model}/{id}");
+                        let answers = asker.get_all(ids.iter().map(path));
+                        late.fetch_or(asker.late, Ordering::SeqCst);
+                        let states = ids
+                            .iter()
+                            .zip(answers)
+                            .filter_map(|(id, twin)| Some((id.clone(), twin?["state"].take())));
+                        found.lock().unwrap().extend(states);
                     }
                 });
             }
         });
-        found.into_inner().unwrap()
+        (!late.into_inner()).then(|| found.into_inner().unwrap())
     }
 
     /// The journals of these twins: the ids that each has applied, in order.
@@ -140,44 +206,73 @@ pub(crate) fn last_words(dir: &Path) -> String {
 struct Asker {
     stream: BufReader<TcpStream>,
     port: u16,
+    /// Whether an answer was not given in time.
+    late: bool,
 }
 
 impl Asker {
     fn new(port: u16) -> Option<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Some(Self { stream: BufReader::new(stream), port })
+        stream.set_read_timeout(Some(Duration::from_millis(2 * WAIT_MS))).unwrap();
+        Some(Self { stream: BufReader::new(stream), port, late: false })
     }
 
     fn get(&mut self, path: &str) -> Option<Value> {
         self.ask("GET", path)
     }
 
+    /// What there is at these paths, asked for all at once.
+    fn get_all(&mut self, paths: impl Iterator<Item = String>) -> Vec<Option<Value>> {
+        let paths: Vec<_> = paths.collect();
+        let requests: String = paths.iter().map(|path| self.request("GET", path)).collect();
+        self.stream.get_mut().write_all(requests.as_bytes()).unwrap();
+        paths.iter().map(|path| self.answer("GET", path)).collect()
+    }
+
     /// The JSON of the answer; `None` for 404, and while the engine is not ready.
     fn ask(&mut self, method: &str, path: &str) -> Option<Value> {
-        let host = format!("127.0.0.1:{}", self.port);
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
-        let request = format!("{head}Content-Length: 0\r\n\r\n");
+        let request = self.request(method, path);
         self.stream.get_mut().write_all(request.as_bytes()).ok()?;
-        let (mut status, mut length) = (String::new(), 0);
-        self.stream.read_line(&mut status).ok()?;
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).ok()?;
-            if line.trim().is_empty() {
-                break;
+        self.answer(method, path)
+    }
+
+    fn request(&self, method: &str, path: &str) -> String {
+        let port = self.port;
+        format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n\r\n")
+    }
+
+    fn answer(&mut self, method: &str, path: &str) -> Option<Value> {
+        let (status, body) = read_answer(&mut self.stream)?;
+        match status {
+            200 => Some(serde_json::from_slice(&body).unwrap_or_default()),
+            404 | 503 => None,
+            504 => {
+                self.late = true;
+                None
             }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).ok()?;
-        match status.split(' ').nth(1) {
-            Some("200") => Some(serde_json::from_slice(&body).unwrap_or_default()),
-            Some("404" | "503") => None,
-            _ => panic!("{method} {path}: {status}{}", String::from_utf8_lossy(&body)),
+            _ => panic!("{method} {path}: {status} {}", String::from_utf8_lossy(&body)),
         }
     }
+}
+
+/// Status and body of an answer; `None` when the connection ended.
+pub(crate) fn read_answer(stream: &mut BufReader<TcpStream>) -> Option<(u16, Vec<u8>)> {
+    let (mut status, mut length) = (String::new(), 0);
+    stream.read_line(&mut status).ok()?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((status.split(' ').nth(1)?.parse().ok()?, body))
 }

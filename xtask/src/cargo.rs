@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::error::{Error, Result};
 
 /// Name and value of an environment variable for one call.
-pub(crate) type Variable = (&'static str, &'static str);
+pub(crate) type Variable<'a> = (&'a str, &'a str);
 
 /// The directory of the workspace manifest.
 pub(crate) fn root() -> &'static Path {
@@ -19,7 +19,7 @@ pub(crate) fn root() -> &'static Path {
 /// # Errors
 ///
 /// When cargo cannot be started or does not exit with 0.
-pub(crate) fn run(arguments: &[&str], environment: &[Variable]) -> Result<()> {
+pub(crate) fn run(arguments: &[&str], environment: &[Variable<'_>]) -> Result<()> {
     let status = command(arguments)
         .envs(environment.iter().copied())
         .status()

@@ -1,10 +1,10 @@
-//! `cargo xtask faults kafka|mqtt|simulation`: faults at full size.
+//! `cargo xtask faults kafka|mqtt|kill|simulation`: faults at full size.
 
 use crate::cargo::{self, Variable};
 use crate::error::{Error, Result};
 
 /// The system's OpenSSL and zstd: a vendored copy takes minutes to build and changes nothing here.
-const SYSTEM_LIBRARIES: &[Variable] =
+const SYSTEM_LIBRARIES: &[Variable<'static>] =
     &[("OPENSSL_NO_VENDOR", "1"), ("ZSTD_SYS_USE_PKG_CONFIG", "1")];
 
 /// Runs the full-size tests of one kind, whose small sizes `cargo xtask test` runs.
@@ -13,14 +13,30 @@ const SYSTEM_LIBRARIES: &[Variable] =
 ///
 /// When the kind is unknown, and when a promise was broken.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let kind = match arguments {
-        [kind @ ("kafka" | "mqtt")] => format!("{kind}::full"),
-        ["simulation"] => return simulation(),
-        _ => return Err(Error::usage("write `cargo xtask faults kafka|mqtt|simulation`")),
-    };
-    let build = ["test", "--release", "-p", "twinflow", "--features", "full", "--test", "brokers"];
-    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", &kind];
-    cargo::run(&[&build[..], &only].concat(), SYSTEM_LIBRARIES)
+    if arguments == ["simulation"] {
+        return simulation();
+    }
+    let (kind, runs) = asked(arguments)?;
+    let features = if kind == "kill" { "full,fail-points" } else { "full" };
+    let build = ["test", "--release", "-p", "twinflow", "--features", features];
+    let filter = format!("{kind}::full");
+    let only = ["--test", "brokers", "--", "--ignored", "--nocapture", "--test-threads", "1"];
+    let mut variables = SYSTEM_LIBRARIES.to_vec();
+    variables.extend(runs.map(|runs| ("TWINFLOW_KILL_RUNS", runs)));
+    cargo::run(&[&build[..], &only, &[&filter]].concat(), &variables)
+}
+
+/// The kind, and how many kills.
+fn asked<'a>(arguments: &[&'a str]) -> Result<(&'a str, Option<&'a str>)> {
+    match arguments {
+        [kind @ ("kafka" | "mqtt" | "kill")] => Ok((kind, None)),
+        ["kill", "--runs", runs] if runs.parse().is_ok_and(|runs: u64| runs > 0) => {
+            Ok(("kill", Some(runs)))
+        }
+        _ => Err(Error::usage(
+            "write `cargo xtask faults kafka`, `mqtt`, `simulation` or `kill [--runs N]`",
+        )),
+    }
 }
 
 /// The log and the engine over a simulated disk: 60,000 crashes in every step, 20,000 power cuts.
@@ -39,6 +55,15 @@ mod tests {
 
     #[test]
     fn another_kind_is_a_wrong_call() {
-        assert!(run(&[]).is_err() && run(&["rest"]).is_err() && run(&["kafka", "mqtt"]).is_err());
+        let wrong: &[&[&str]] =
+            &[&[], &["rest"], &["kafka", "mqtt"], &["kafka", "--runs", "5"], &["kill", "--runs"]];
+        assert!(wrong.iter().all(|arguments| asked(arguments).is_err()));
+        assert!(asked(&["kill", "--runs", "0"]).is_err());
+    }
+
+    #[test]
+    fn kills_may_be_counted() {
+        assert_eq!(asked(&["kill", "--runs", "100"]), Ok(("kill", Some("100"))));
+        assert_eq!(asked(&["kill"]), Ok(("kill", None)));
     }
 }

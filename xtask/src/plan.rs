@@ -8,8 +8,9 @@ use crate::step::{Action, Step};
 use crate::{cargo, deny, tidy};
 
 /// The features that tests, lints and pages are made with: everything that releases have, the
-/// demonstration's broker, and the benches beside bare clients.
-const FULL: &str = "twinflow/full,twinflow/demo-broker,twinflow-bench/kafka,twinflow-bench/mqtt";
+/// demonstration's broker, fail points, and the benches beside bare clients.
+const FULL: &str = "twinflow/full,twinflow/demo-broker,twinflow/fail-points,\
+                    twinflow-bench/kafka,twinflow-bench/mqtt";
 
 /// What reads the sources and compiles nothing.
 const READING: &[Step] = &[

@@ -14,7 +14,7 @@ pub(crate) struct Step {
 /// How a step is done.
 pub(crate) enum Action {
     /// `cargo` with these arguments, and with these variables added to the environment.
-    Cargo(&'static [&'static str], &'static [Variable]),
+    Cargo(&'static [&'static str], &'static [Variable<'static>]),
     /// A function of this crate.
     Function(fn() -> Result<()>),
 }

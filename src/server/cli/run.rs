@@ -41,6 +41,8 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self, kinds: &Registries) -> Result<ExitCode> {
+        #[cfg(feature = "fail-points")]
+        crate::fail_points::arm()?;
         let child = if self.supervised { Some(Child::take()?) } else { None };
         server::log::start(self.log.log_format, &self.log.log)?;
         let (config, insecure) = (self.file.load(kinds)?, self.listen.insecure_listen);

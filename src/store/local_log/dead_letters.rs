@@ -15,6 +15,7 @@ use super::disk::{Access, Disk, DiskFile};
 use super::error::disk_error;
 use super::format::block_end;
 use super::mistakes::{Mistake, Mistakes};
+use crate::fail_points;
 
 /// Where a payload is, and its check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,12 +322,14 @@ impl DeadLetters {
         };
         let write = || {
             current.file.write_at(current.at, &self.payloads)?;
+            fail_points::pass("letters-written");
             current.file.sync()?;
             if current.new { self.disk.sync_names() } else { Ok(()) }
         };
         write().map_err(|cause| {
             disk_error(format!("write dead letters to \"{}\"", file_name(current.number)), cause)
         })?;
+        fail_points::pass("letters-synced");
         let written = self.payloads.len() as u64;
         let syncs = 1 + u64::from(std::mem::take(&mut current.new));
         current.at = block_end(current.at + written);

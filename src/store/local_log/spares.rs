@@ -11,6 +11,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::disk::{Access, Disk};
 use super::format::{BLOCK, block_end};
+use crate::fail_points;
 
 /// Spares that the helper sees to when the log needs more of them than it gives back.
 const READY: usize = 2;
@@ -39,7 +40,9 @@ pub(super) fn make(disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<()> {
             io::ErrorKind::InvalidInput => fill(disk, Access::Create, bytes),
             _ => Err(error),
         })
-        .and_then(|()| disk.rename(SPARE_NEW, &spare_name(number)))
+        .and_then(|()| disk.rename(SPARE_NEW, &spare_name(number)))?;
+    fail_points::pass("spare-made");
+    Ok(())
 }
 
 fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> io::Result<()> {
@@ -51,7 +54,9 @@ fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> io::Result<()> {
     for at in (0..end).step_by(PIECE as usize) {
         file.write_at(at, &zeros[..PIECE.min(end - at) as usize])?;
     }
-    file.sync()
+    file.sync()?;
+    fail_points::pass("spare-written");
+    Ok(())
 }
 
 /// The spares of a log.

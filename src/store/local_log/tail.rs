@@ -12,6 +12,7 @@ use super::format::{BLOCK, FRAME_HEAD, FrameHead, FrameKind, SegmentHeader, bloc
 use super::history::LastFrame;
 use super::replay::{Found, Tail};
 use super::segment::{copy_name, segment_name};
+use crate::fail_points;
 
 /// The segment to go on in.
 pub(super) struct Open {
@@ -27,6 +28,7 @@ pub(super) fn secure(disk: &dyn Disk, found: &Found) -> Result<Option<Open>, Sto
     for name in &found.leftovers {
         disk.remove(name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))?;
     }
+    fail_points::pass("leftovers-removed");
     // Even with nothing removed: a start before this one may have failed to sync a new name.
     disk.sync_names().map_err(|cause| disk_error("sync the names of the log", cause))?;
     let Some(Tail { header, last }) = &found.tail else {
@@ -64,6 +66,7 @@ fn rewrite_seal(
     block.resize(usize::try_from(block_end(FRAME_HEAD as u64)).expect("one block"), 0);
     file.write_at(last.at, &block)?;
     file.sync()?;
+    fail_points::pass("seal-rewritten");
     Ok(file)
 }
 
@@ -89,7 +92,9 @@ fn copy(
     let file = disk.open(&copy, Access::Create)?;
     file.write_at(0, &bytes)?;
     file.sync()?;
+    fail_points::pass("tail-copied");
     disk.rename(&copy, &name)?;
+    fail_points::pass("tail-renamed");
     disk.sync_names()?;
     Ok(file)
 }

@@ -1,5 +1,6 @@
 //! The log thread: takes what has gathered, writes it, reports it durable, rings.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -10,6 +11,7 @@ use twinflow_operators::store::StoreError;
 use super::options::LogOptions;
 use super::queue::{Queue, Work};
 use super::writer::Writer;
+use crate::fail_points;
 
 /// Starts it. A failed write or sync ends it; `on_failure` is called once, and nothing that was
 /// not reported durable before ever is.
@@ -32,9 +34,13 @@ fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), S
     loop {
         match queue.next((!sealed).then_some(seal_after), closed) {
             Work::Epochs(epochs) => {
+                if fail_points::makes("ack-first") {
+                    queue.written(BTreeMap::new());
+                }
                 writer.epochs(&epochs)?;
                 (sealed, closed) = (false, false);
                 queue.written(epochs);
+                fail_points::pass("group-reported");
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;

@@ -23,6 +23,7 @@ use super::segment::{new_name, segment_name};
 use super::spares::{Spares, spare_name};
 use super::sweep::{Complete, Orders, Sweeps};
 use super::tail::Open;
+use crate::fail_points;
 
 /// The end of the log, on the log thread.
 pub(super) struct Writer {
@@ -72,7 +73,10 @@ impl Writer {
             Ok::<_, Infallible>(0)
         })
         .unwrap_or_else(|never| match never {});
-        self.write()
+        fail_points::pass("start-unwritten");
+        self.write()?;
+        fail_points::pass("start-written");
+        Ok(())
     }
 
     /// Proves everything written so far; every epoch below `durable` counts.
@@ -80,6 +84,7 @@ impl Writer {
         let epoch = self.history.epoch.max(durable.saturating_sub(1));
         self.frame(FrameKind::Seal, epoch, |_, _| Ok::<_, Infallible>(0))
             .unwrap_or_else(|never| match never {});
+        fail_points::pass("seal-unwritten");
         self.write()
     }
 
@@ -151,10 +156,15 @@ impl Writer {
         let name = || segment_name(open.number);
         let bytes = self.group.place(seed, at);
         let error = |cause| disk_error(format!("append to \"{}\" at {at}", name()), cause);
+        fail_points::pass("group-unwritten");
         open.file.write_at(at, bytes).map_err(error)?;
+        fail_points::pass("group-written");
         let began = (self.clock)();
         let error = |cause| disk_error(format!("sync \"{}\"", name()), cause);
-        open.file.sync().map_err(error)?;
+        if !fail_points::makes("skip-sync") {
+            open.file.sync().map_err(error)?;
+        }
+        fail_points::pass("group-synced");
         self.counters.synced(1, (self.clock)().saturating_sub(began));
         self.counters.wrote(self.group.frames(), length);
         open.at += length;
@@ -179,6 +189,7 @@ impl Writer {
             self.complete = complete;
             self.roll = true;
             self.orders.set(None);
+            fail_points::pass("sweep-complete");
         }
         self.room.note(self.spares.count() * self.segment_bytes, self.sweeps.left_bytes());
         let full = self.room.look();
@@ -189,6 +200,7 @@ impl Writer {
             tracing::debug!(?order, segment = open.number, "a sweep begins");
             self.orders.set(Some(order));
             self.orders.set_urgent(full);
+            fail_points::pass("sweep-begins");
         }
         let soon = self.open.as_ref().is_some_and(|open| open.at > self.segment_bytes / 2);
         if soon && !full && self.segments() < self.sweeps.segments_most() {
@@ -209,6 +221,7 @@ impl Writer {
             let gone = self.give_back(&name, few);
             gone.map_err(|cause| disk_error(format!("give back \"{name}\""), cause))?;
             self.oldest += 1;
+            fail_points::pass("segment-given-back");
         }
         Ok(())
     }
@@ -279,8 +292,11 @@ impl Writer {
         };
         file.write_at(0, &header.encode())?;
         file.sync()?;
+        fail_points::pass("header-synced");
         self.disk.rename(&new, &segment_name(header.number))?;
+        fail_points::pass("segment-renamed");
         self.disk.sync_names()?;
+        fail_points::pass("segment-made");
         Ok(file)
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use twinflow_servers::Kafka;
 
-use super::{PARTITIONS, Size, TOPIC, World};
+use super::{PARTITIONS, Size, TOPIC, World, write};
 use crate::{
     clock::until,
     program::{Program, free_port},
@@ -48,17 +48,17 @@ fn applied(program: &Program) -> Vec<Vec<u64>> {
 fn law_d3_only_a_reset_moves_a_position_and_the_next_start_begins_there() {
     let kafka = Kafka::start().unwrap();
     let (bootstrap, dir, port) = (kafka.bootstrap(), tempfile::tempdir().unwrap(), free_port());
-    let world = World::new(&bootstrap);
+    let world = World::new(&bootstrap, TOPIC, PARTITIONS);
     let own = |from: u64, to: u64, partition: u64| -> Vec<u64> {
         (from..to).filter(|n| n % PARTITIONS == partition).collect()
     };
     // With `latest` it begins at the end of what is there.
     let mut program = Program::start(dir.path(), port, &settings(&bootstrap, true));
     until(60, "it reads", || program.connection("readings").0 == "running");
-    world.write(&SIZE, 0..400);
+    write(&world, &SIZE, 0..400);
     until(60, "all came", || applied(&program).iter().map(Vec::len).sum::<usize>() == 400);
     program.stop();
-    world.write(&SIZE, 400..800);
+    write(&world, &SIZE, 400..800);
 
     let reset = |more: &[&str]| {
         twinflow(dir.path(), &[&["connections", "reset", "readings"], more].concat())
@@ -116,7 +116,7 @@ fn law_d3_only_a_reset_moves_a_position_and_the_next_start_begins_there() {
 fn validate_and_reset_ask_the_brokers_and_say_what_they_are_told() {
     let mut kafka = Kafka::start().unwrap();
     let (bootstrap, dir, port) = (kafka.bootstrap(), tempfile::tempdir().unwrap(), free_port());
-    drop(World::new(&bootstrap));
+    drop(World::new(&bootstrap, TOPIC, PARTITIONS));
     let more = "[connections.web]\ntype = \"rest\"\n";
     let file = format!("{}connect_timeout_ms = 2000\n{more}", settings(&bootstrap, true));
     let file = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n{file}");

@@ -2,11 +2,13 @@
 //! acknowledged.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
 use twinflow_servers::Way;
+
+use crate::clock::{Told, wall_nanos};
 
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
@@ -19,14 +21,17 @@ pub(crate) struct Tap(Arc<Mutex<Seen>>);
 struct Seen {
     /// The beginning of a packet, for each connection and whether it is the program's.
     half: HashMap<(u64, bool), Vec<u8>>,
-    /// How often a packet id of a connection is not acknowledged yet: a broker may give one twice.
-    open: HashMap<(u64, u16), u64>,
+    /// What has a packet id of a connection and is not acknowledged yet: a broker may give one
+    /// twice.
+    open: HashMap<(u64, u16), VecDeque<Told>>,
     /// How many that are, for each connection.
     open_count: HashMap<u64, u64>,
     /// How often each message has passed.
     delivered: HashMap<u64, u64>,
     /// All messages that passed, in order.
     passed: Vec<u64>,
+    /// What was acknowledged, in order.
+    acknowledged: Vec<Told>,
     /// The most that were open at a time on one connection.
     open_max: u64,
     /// Packet ids that a broker gave while they were open.
@@ -66,6 +71,11 @@ impl Tap {
         self.0.lock().unwrap().passed.clone()
     }
 
+    /// What was acknowledged, from the `from`-th on.
+    pub(crate) fn acknowledged(&self, from: usize) -> Vec<Told> {
+        self.0.lock().unwrap().acknowledged[from..].to_vec()
+    }
+
     /// The most messages that a connection had open at a time.
     pub(crate) fn open_max(&self) -> u64 {
         self.0.lock().unwrap().open_max
@@ -86,19 +96,21 @@ impl Seen {
         match (way, packet[0] >> 4) {
             (Way::Down, PUBLISH) => {
                 let (id, packet_id) = (id(packet), number(body + 2 + usize::from(number(body))));
-                *self.delivered.entry(id).or_default() += 1;
+                let times = self.delivered.entry(id).or_default();
+                *times += 1;
+                let first = *times == 1;
                 self.passed.push(id);
                 let open = self.open.entry((connection, packet_id)).or_default();
-                *open += 1;
-                self.reused += u64::from(*open > 1);
+                open.push_back(Told { id, first, sent: wall_nanos(), at: 0 });
+                self.reused += u64::from(open.len() > 1);
                 let count = self.open_count.entry(connection).or_default();
                 *count += 1;
                 self.open_max = self.open_max.max(*count);
             }
             (Way::Up, PUBACK) => {
                 let open = self.open.entry((connection, number(body))).or_default();
-                if *open > 0 {
-                    *open -= 1;
+                if let Some(told) = open.pop_front() {
+                    self.acknowledged.push(Told { at: wall_nanos(), ..told });
                     *self.open_count.entry(connection).or_default() -= 1;
                 } else {
                     self.stray += 1;
@@ -149,4 +161,8 @@ fn packets_in_pieces_are_counted_once_each_and_stray_acknowledgements_are_seen()
     assert_eq!((tap.distinct(), tap.open_max(), tap.reused_and_stray()), (3, 4, (1, 0)));
     tap.take(Way::Up, 1, &[0x40, 2, 0, 3, 0x40, 2, 0, 3, 0x40, 2, 0, 3]);
     assert_eq!((tap.open_max(), tap.reused_and_stray()), (4, (1, 1)));
+    let acknowledged = tap.acknowledged(0);
+    let ids = acknowledged.iter().map(|told| (told.id, told.first));
+    assert!(ids.eq([(7, false), (8, true)]), "what has the packet id, oldest first");
+    assert!(acknowledged.iter().all(|told| told.sent <= told.at));
 }
