@@ -38,14 +38,64 @@ impl Wake {
     }
 
     /// Called by the source *before* it looks, so that nothing that comes later is missed.
+    ///
+    /// A swap, not a store: a store may become visible after the looks that follow it, and who rings
+    /// in between would take the bell for one that is still to be heard.
     #[inline]
     pub fn heard(&self) {
-        self.ringing.store(false, Ordering::Release);
+        self.ringing.swap(false, Ordering::AcqRel);
     }
 }
 
 impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wake").field("ringing", &self.ringing).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use super::*;
+
+    /// Counts up by a few at a time and rings; waits until the other thread has seen it.
+    #[test]
+    fn nothing_that_comes_while_the_source_looks_is_missed() {
+        const ROUNDS: u64 = 300_000;
+        let (wake, awake) = (Arc::new(Wake::default()), Arc::new(AtomicBool::new(false)));
+        let (count, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let activated = Arc::clone(&awake);
+        wake.attach(move || activated.store(true, Ordering::SeqCst));
+        let source = {
+            let (wake, count, seen) = (Arc::clone(&wake), Arc::clone(&count), Arc::clone(&seen));
+            std::thread::spawn(move || {
+                while seen.load(Ordering::Relaxed) < 3 * ROUNDS {
+                    if awake.swap(false, Ordering::SeqCst) {
+                        wake.heard();
+                        seen.store(count.load(Ordering::Acquire), Ordering::Release);
+                    }
+                    std::hint::spin_loop();
+                }
+            })
+        };
+        for round in 1..=ROUNDS {
+            for _ in 0..3 {
+                count.fetch_add(1, Ordering::Release);
+                wake.ring();
+            }
+            let mut patience = 2_000_000_000_u64;
+            while seen.load(Ordering::Acquire) < 3 * round {
+                patience -= 1;
+                assert!(patience > 0, "in round {round} the bell was not heard");
+                if patience.is_multiple_of(1000) {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        source.join().unwrap();
     }
 }
