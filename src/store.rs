@@ -14,6 +14,8 @@ mod memory;
 
 #[cfg(any(test, feature = "testing"))]
 pub use held::{HeldCounts, HeldStore};
+#[cfg(all(feature = "local-log", any(test, feature = "testing")))]
+pub use local_log::simulated::{Random, SimDisk};
 #[cfg(feature = "local-log")]
 pub use local_log::{Access, Disk, DiskFile, Free, LocalLog, LockError, LogOptions};
 #[cfg(feature = "server")]

@@ -19,6 +19,7 @@ pub mod link;
 pub mod listen;
 pub mod memory;
 pub mod message;
+pub mod mistakes;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 #[cfg(any(feature = "kafka", feature = "mqtt"))]

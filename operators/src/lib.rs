@@ -23,6 +23,8 @@ pub mod progress;
 pub mod recover;
 pub mod worker;
 
+pub use twinflow_connectors::mistakes;
+
 mod acknowledge;
 mod commit;
 mod gathered;

@@ -11,7 +11,12 @@ use timely::{
     },
 };
 
-use crate::{gathered::Gathered, store::EpochPart, worker::WorkerShared};
+use crate::{
+    gathered::Gathered,
+    mistakes::{self, Mistake},
+    store::EpochPart,
+    worker::WorkerShared,
+};
 
 /// An epoch whose changes are durable on the worker that says so.
 pub(crate) type Durable = Vec<u64>;
@@ -82,7 +87,8 @@ pub(crate) fn persist<'scope>(
                     store.closed(worker, cut);
                     handed = cut;
                 }
-                let durable = store.durable(worker);
+                let early = mistakes::has(Mistake::AcknowledgeBeforeDurable);
+                let durable = if early { closed } else { store.durable(worker) };
                 while let Some(done) = owed.first_entry().filter(|owed| {
                     // Nothing is durable before it was handed over, whatever the store says.
                     *owed.key() < durable && *owed.key() < handed

@@ -14,7 +14,12 @@ use timely::{
     },
 };
 
-use crate::{persist::Durable, process::scope::SlotRow, worker::WorkerShared};
+use crate::{
+    mistakes::{self, Mistake},
+    persist::Durable,
+    process::scope::SlotRow,
+    worker::WorkerShared,
+};
 
 /// Builds the operator.
 pub(crate) fn send<'scope>(
@@ -40,9 +45,11 @@ pub(crate) fn send<'scope>(
                     of.1.append(rows);
                 });
                 committed.for_each(|_capability, epochs| epochs.clear());
+                let early = mistakes::has(Mistake::FeedbackBeforeCommit);
                 while let Some(first) = waiting.first_entry().filter(|first| {
                     let epoch = first.key();
-                    !rows_frontier.less_equal(epoch) && !committed_frontier.less_equal(epoch)
+                    let is_committed = early || !committed_frontier.less_equal(epoch);
+                    !rows_frontier.less_equal(epoch) && is_committed
                 }) {
                     let (_held, rows) = first.remove();
                     for (slot, row) in rows {

@@ -25,6 +25,8 @@ mod readers;
 mod replay;
 mod room;
 mod segment;
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod simulated;
 mod spares;
 #[cfg(feature = "server")]
 mod stopped;
@@ -72,7 +74,7 @@ use self::writer::{Writer, mix};
 pub struct LocalLog {
     disk: Arc<dyn Disk>,
     options: LogOptions,
-    log_id: u64,
+    known: marker::Known,
     /// What replay found, until it is claimed.
     found: Mutex<Option<Found>>,
     queue: Arc<Queue>,
@@ -120,7 +122,7 @@ impl LocalLog {
     ///
     /// As [`Self::open`].
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Self, StoreError> {
-        let (lock, log_id) = marker::take(&*disk, mix(options.random))?;
+        let (lock, known) = marker::take(&*disk, mix(options.random))?;
         let orders: Arc<Orders> = Arc::default();
         Ok(Self {
             room: Arc::new(Room::new(
@@ -130,7 +132,7 @@ impl LocalLog {
             )),
             disk,
             options,
-            log_id,
+            known,
             found: Mutex::default(),
             queue: Arc::default(),
             index: Arc::default(),
@@ -151,13 +153,18 @@ impl LocalLog {
     /// Reads everything that is committed.
     fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
         let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, limit, visit)?;
+        let found = replay::replay(&*self.disk, self.known, &self.index, limit, visit)?;
         *self.found() = Some(found);
         Ok(())
     }
 
     /// The end of the log, made safe to write behind.
     fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
+        if found.cut.is_some() {
+            // What is given up is known no more, or the next start would miss it.
+            let proven = found.tail.as_ref().and(Some(found.history.sequence)).unwrap_or(0);
+            marker::prove(&*self.disk, marker::Known { proven, ..self.known })?;
+        }
         let open = tail::secure(&*self.disk, found)?;
         let options = &self.options;
         let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
@@ -176,7 +183,7 @@ impl LocalLog {
         let found_bytes = (complete.live_bytes, found.log_bytes);
         let mut writer = Writer {
             disk: Arc::clone(&self.disk),
-            log_id: self.log_id,
+            log_id: self.known.log_id,
             random: options.random,
             segment_bytes,
             joint: !options.sync_every.is_zero(),
@@ -195,6 +202,7 @@ impl LocalLog {
             oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
             complete,
             roll: false,
+            prove: true,
             spares: Arc::clone(&self.spares),
             room: Arc::clone(&self.room),
         };

@@ -1,6 +1,7 @@
 //! The program itself: what it prints, refuses and gives as exit code.
 
 mod client;
+mod damaged;
 mod dead_letters;
 mod help;
 mod keys;

@@ -37,10 +37,41 @@ pub(crate) fn run() -> Result<()> {
         return Err(Error::failed(format!("against deny.toml: {count}, listed above")));
     }
     println!("{} packages: licences, sources and versions as in deny.toml", packages.len());
+    no_openssl(&linked("default")?)?;
+    println!("no OpenSSL without the Kafka client");
 
     if cargo::has("deny") {
         return cargo::run(&["deny", "check", "licenses", "bans", "sources"], &[]);
     }
     println!("cargo-deny is not installed: this check was the only one");
     Ok(())
+}
+
+/// Names of what `twinflow` links with these features.
+fn linked(features: &str) -> Result<String> {
+    let tree = ["tree", "--locked", "-p", "twinflow", "-e", "normal", "--prefix", "none"];
+    cargo::output(&[&tree[..], &["-f", "{p}", "--features", features]].concat())
+}
+
+/// Requirement S2: TLS is rustls; only the Kafka client brings OpenSSL, where it is asked for.
+fn no_openssl(tree: &str) -> Result<()> {
+    // `openssl-probe` only knows where systems keep their certificates.
+    let brings = ["openssl ", "openssl-sys ", "native-tls "];
+    match tree.lines().find(|line| brings.iter().any(|name| line.starts_with(name))) {
+        Some(found) => Err(Error::failed(format!("the default build links '{found}'"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s2_openssl_comes_with_the_kafka_client_and_with_nothing_else() {
+        for features in ["default", "mqtt", "demo-broker"] {
+            no_openssl(&linked(features).expect("a tree")).expect(features);
+        }
+        assert!(no_openssl(&linked("kafka").expect("a tree")).is_err(), "it would be seen");
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask faults kafka|mqtt|kill`: the real program under real faults, at full size.
+//! `cargo xtask faults kafka|mqtt|kill|simulation`: faults at full size.
 
 use crate::cargo::{self, Variable};
 use crate::error::{Error, Result};
@@ -7,12 +7,15 @@ use crate::error::{Error, Result};
 const SYSTEM_LIBRARIES: &[Variable<'static>] =
     &[("OPENSSL_NO_VENDOR", "1"), ("ZSTD_SYS_USE_PKG_CONFIG", "1")];
 
-/// Runs the full-size tests of one broker kind, whose small sizes `cargo xtask test` runs.
+/// Runs the full-size tests of one kind, whose small sizes `cargo xtask test` runs.
 ///
 /// # Errors
 ///
 /// When the kind is unknown, and when a promise was broken.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    if arguments == ["simulation"] {
+        return simulation();
+    }
     let (kind, runs) = asked(arguments)?;
     let features = if kind == "kill" { "full,fail-points" } else { "full" };
     let build = ["test", "--release", "-p", "twinflow", "--features", features];
@@ -30,8 +33,20 @@ fn asked<'a>(arguments: &[&'a str]) -> Result<(&'a str, Option<&'a str>)> {
         ["kill", "--runs", runs] if runs.parse().is_ok_and(|runs: u64| runs > 0) => {
             Ok(("kill", Some(runs)))
         }
-        _ => Err(Error::usage("write `cargo xtask faults kafka`, `mqtt` or `kill [--runs N]`")),
+        _ => Err(Error::usage(
+            "write `cargo xtask faults kafka`, `mqtt`, `simulation` or `kill [--runs N]`",
+        )),
     }
+}
+
+/// The log and the engine over a simulated disk: 60,000 crashes in every step, 20,000 power cuts.
+fn simulation() -> Result<()> {
+    let build = ["test", "--release", "-p", "twinflow", "--features", "testing"];
+    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", "full_"];
+    for tests in [&["--lib"][..], &["--test", "simulation"]] {
+        cargo::run(&[&build[..], tests, &only].concat(), SYSTEM_LIBRARIES)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

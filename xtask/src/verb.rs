@@ -70,7 +70,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "faults",
         arguments: Arguments::Any("KIND"),
-        about: "kafka, mqtt or kill [--runs N]: the real program killed and cut off at full size",
+        about: "kafka, mqtt, simulation or kill [--runs N]: cut off at full size, and all counted",
         run: faults::run,
     },
     Verb {

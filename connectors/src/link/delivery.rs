@@ -12,6 +12,7 @@ use crate::{
         },
         twin_id_error,
     },
+    mistakes::{self, Mistake},
     route::{bucket, owner, twin_hash},
     row::{RowHead, RowKind, row_len},
 };
@@ -199,7 +200,7 @@ impl<'l> Delivery<'l> {
             _ => self.positions.iter().position(|(known, _)| *known == number),
         };
         let next = known.map_or(self.intake.next[number as usize], |known| self.positions[known].1);
-        if at < next {
+        if at < next && !mistakes::has(Mistake::NoReplayFilter) {
             self.repeated += 1;
             return false;
         }

@@ -7,6 +7,7 @@ use twinflow_connectors::{link::OutboxEntry, message::Timestamp};
 use super::{FeedbackKey, read_feedback_key, read_position_key};
 use crate::{
     dead_letter::{DeadLetter, read_dead_letter},
+    mistakes::{self, Mistake},
     quarantine::Quarantined,
     store::{Entry, EntryKind},
 };
@@ -49,8 +50,9 @@ impl Ledger {
 
     fn position(&mut self, key: (u16, String, i32), next: u64) {
         if !self.set.contains(&key) {
-            let known = self.positions.entry(key).or_default();
-            *known = next.max(*known);
+            let by_last = mistakes::has(Mistake::PositionsByLast);
+            let known = self.positions.entry(key).or_insert(next);
+            *known = if by_last { *known } else { next.max(*known) };
         }
     }
 

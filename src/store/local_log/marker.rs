@@ -1,11 +1,12 @@
-//! The file that makes a directory ours: `twinflow-state`, with the version and the log's id.
+//! The file that makes a directory ours: `twinflow-state`, with the version, the log's id, and how
+//! far the log surely goes.
 
 use std::any::Any;
 
 use twinflow_operators::store::StoreError;
 
 use super::disk::{Access, Disk, LOCK, LockError};
-use super::error::open_error;
+use super::error::{disk_error, open_error};
 use super::format::VERSION;
 
 /// Its name.
@@ -21,11 +22,20 @@ const MARKER_NEW: &str = "twinflow-state.new";
 /// keys that were made before it, and what a file system puts at its root.
 const HARMLESS: [&str; 4] = [LOCK, MARKER_NEW, "audit.log", "lost+found"];
 
-/// Takes the directory, makes it ours if it is new, and gives the id of its log.
+/// What the marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The log's id.
+    pub(super) log_id: u64,
+    /// The sequence of a frame that was durable once: a log that ends before it has lost its end.
+    pub(super) proven: u64,
+}
+
+/// Takes the directory, makes it ours if it is new, and gives what is known of its log.
 pub(super) fn take(
     disk: &dyn Disk,
     new_id: u64,
-) -> Result<(Box<dyn Any + Send + Sync>, u64), StoreError> {
+) -> Result<(Box<dyn Any + Send + Sync>, Known), StoreError> {
     let place = disk.place();
     let io = |doing: &'static str| {
         let place = place.clone();
@@ -39,20 +49,34 @@ pub(super) fn take(
         let bytes = read(disk).map_err(io("read the marker of"))?;
         return Ok((lock, check(&place, parse(&bytes))?));
     }
-    let write = || {
-        let file = disk.open(MARKER_NEW, Access::Create)?;
-        file.write_at(0, text(new_id).as_bytes())?;
-        file.sync()?;
-        disk.rename(MARKER_NEW, MARKER)?;
-        disk.sync_names()
-    };
-    write().map_err(io("write the marker of"))?;
-    Ok((lock, new_id))
+    let known = Known { log_id: new_id, proven: 0 };
+    write(disk, known).map_err(io("write the marker of"))?;
+    Ok((lock, known))
 }
 
-/// The id of the log in a directory that is ours; changes nothing.
+fn write(disk: &dyn Disk, known: Known) -> std::io::Result<()> {
+    let file = disk.open(MARKER_NEW, Access::Create)?;
+    file.write_at(0, text(known).as_bytes())?;
+    file.sync()?;
+    disk.rename(MARKER_NEW, MARKER)?;
+    disk.sync_names()
+}
+
+/// Says how far the log surely goes.
+pub(super) fn prove(disk: &dyn Disk, known: Known) -> Result<(), StoreError> {
+    write(disk, known).map_err(|cause| disk_error(format!("write \"{MARKER}\""), cause))
+}
+
+/// The same as a new directory has it, for tests in which nothing is known.
+#[cfg(test)]
+pub(super) fn forget(disk: &dyn Disk) {
+    let Marker::Ours(known) = parse(&read(disk).unwrap()) else { panic!("it is ours") };
+    write(disk, Known { proven: 0, ..known }).unwrap();
+}
+
+/// What the marker of a directory that is ours says; changes nothing.
 #[cfg(feature = "server")]
-pub(super) fn of(disk: &dyn Disk) -> Result<u64, StoreError> {
+pub(super) fn of(disk: &dyn Disk) -> Result<Known, StoreError> {
     let place = disk.place();
     let names = disk.list().map_err(|cause| open_error(&place, "list", cause))?;
     refuse_foreign(&place, &names)?;
@@ -121,14 +145,17 @@ fn refuse_foreign(place: &str, names: &[String]) -> Result<(), StoreError> {
     }
 }
 
-fn text(log_id: u64) -> String {
-    let text = format!("twinflow state {VERSION}\nlog {log_id:016x}\n");
+fn text(Known { log_id, proven }: Known) -> String {
+    let mut text = format!("twinflow state {VERSION}\nlog {log_id:016x}\n");
+    if proven > 0 {
+        text.push_str(&format!("proven {proven}\n"));
+    }
     format!("{text}check {:08x}\n", crc32fast::hash(text.as_bytes()))
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Marker {
-    Ours(u64),
+    Ours(Known),
     Newer(u32),
     Damaged,
 }
@@ -141,18 +168,20 @@ fn parse(bytes: &[u8]) -> Marker {
             return Some(Marker::Newer(version));
         }
         let id = text.lines().nth(1)?.strip_prefix("log ")?;
-        Some(Marker::Ours(u64::from_str_radix(id, 16).ok()?))
+        let proven = text.lines().nth(2).and_then(|line| line.strip_prefix("proven "));
+        let proven = proven.map_or(Some(0), |proven| proven.parse().ok())?;
+        Some(Marker::Ours(Known { log_id: u64::from_str_radix(id, 16).ok()?, proven }))
     };
     match read() {
-        Some(Marker::Ours(id)) if text(id).as_bytes() != bytes => Marker::Damaged,
+        Some(Marker::Ours(known)) if text(known).as_bytes() != bytes => Marker::Damaged,
         Some(marker) => marker,
         None => Marker::Damaged,
     }
 }
 
-fn check(place: &str, marker: Marker) -> Result<u64, StoreError> {
+fn check(place: &str, marker: Marker) -> Result<Known, StoreError> {
     match marker {
-        Marker::Ours(id) => Ok(id),
+        Marker::Ours(known) => Ok(known),
         Marker::Newer(version) => Err(newer(place, version)),
         Marker::Damaged => Err(StoreError::Corrupt {
             at: format!("\"{place}/{MARKER}\""),
@@ -178,12 +207,15 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_back_and_no_flip_of_it_passes() {
-        let marker = text(0xABC).into_bytes();
-        assert_eq!(parse(&marker), Marker::Ours(0xABC));
-        for bit in 0..marker.len() * 8 {
-            let mut flipped = marker.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(!matches!(parse(&flipped), Marker::Ours(_)), "bit {bit}");
+        for proven in [0, 1, 987] {
+            let known = Known { log_id: 0xABC, proven };
+            let marker = text(known).into_bytes();
+            assert_eq!(parse(&marker), Marker::Ours(known));
+            for bit in 0..marker.len() * 8 {
+                let mut flipped = marker.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(!matches!(parse(&flipped), Marker::Ours(_)), "{proven}, bit {bit}");
+            }
         }
         assert_eq!(parse(b"twinflow state 2\nwhatever comes then"), Marker::Newer(2));
     }

@@ -62,6 +62,8 @@ pub(super) enum Work {
     Epochs(BTreeMap<u64, Parts>),
     /// Write a seal. Every epoch below this one is durable.
     Seal(u64),
+    /// The same because somebody stops: the marker says how far the log goes.
+    Close(u64),
     /// End.
     Stop,
 }
@@ -178,8 +180,9 @@ impl Queue {
         state.seals_done >= wanted
     }
 
-    /// Waits for work. `unsealed_for` is how long an unsealed log may be idle, if it is unsealed.
-    pub(super) fn next(&self, unsealed_for: Option<Duration>) -> Work {
+    /// Waits for work. `unsealed_for` is how long an unsealed log may be idle, if it is unsealed;
+    /// `closed`: nothing came since it was closed.
+    pub(super) fn next(&self, unsealed_for: Option<Duration>, closed: bool) -> Work {
         let mut state = self.state();
         loop {
             if state.stopped || state.failed {
@@ -195,8 +198,8 @@ impl Queue {
                 continue;
             }
             if state.seals_done < state.seals_wanted {
-                if unsealed_for.is_some() {
-                    return Work::Seal(self.durable());
+                if !closed {
+                    return Work::Close(self.durable());
                 }
                 state.seals_done = state.seals_wanted;
                 self.sealed.notify_all();
@@ -342,7 +345,7 @@ mod tests {
         queue.append(1, 11, part());
         queue.closed(1, 13);
         assert_eq!(queue.durable(), 11, "epoch 10 is empty, epoch 11 waits for the disk");
-        let Work::Epochs(epochs) = queue.next(None) else { panic!("there is work") };
+        let Work::Epochs(epochs) = queue.next(None, true) else { panic!("there is work") };
         assert!(epochs.keys().eq([&11]));
         queue.closed(1, 14);
         assert_eq!(queue.durable(), 11, "what is being written is not written");
@@ -359,7 +362,7 @@ mod tests {
         queue.append(1, 1, part());
         queue.closed(0, 3);
         queue.closed(1, 2);
-        let Work::Epochs(epochs) = queue.next(None) else { panic!("there is work") };
+        let Work::Epochs(epochs) = queue.next(None, true) else { panic!("there is work") };
         assert_eq!(epochs[&1].len(), 2, "the parts of both workers");
         assert!(epochs.keys().eq([&1]));
     }
@@ -383,14 +386,14 @@ mod tests {
         queue.closed(0, 5);
         assert_eq!(queue.durable(), 1);
         assert!(!queue.seal());
-        assert!(matches!(queue.next(None), Work::Stop));
+        assert!(matches!(queue.next(None, true), Work::Stop));
     }
 
     #[test]
     fn an_idle_log_is_sealed() {
         let queue = Queue::default();
         queue.begin(1, 4, None);
-        assert!(matches!(queue.next(Some(Duration::ZERO)), Work::Seal(5)));
+        assert!(matches!(queue.next(Some(Duration::ZERO), true), Work::Seal(5)));
     }
 
     #[test]
@@ -401,13 +404,13 @@ mod tests {
         let queue = Queue::default();
         let second = Duration::from_secs(1);
         queue.begin(2, 0, Some(Pace::new((second, 1000), clock, 2, 0)));
-        let taken = || match queue.next(Some(Duration::from_millis(1))) {
+        let taken = || match queue.next(Some(Duration::from_millis(1)), true) {
             Work::Epochs(epochs) => {
                 let numbers: Vec<u64> = epochs.keys().copied().collect();
                 queue.written(epochs);
                 numbers
             }
-            Work::Seal(_) => Vec::new(),
+            Work::Seal(_) | Work::Close(_) => Vec::new(),
             Work::Stop => panic!("nobody stopped it"),
         };
         let length = bytes_of(&part());

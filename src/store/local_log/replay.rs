@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use twinflow_operators::mistakes::{self, Mistake};
+
 use twinflow_operators::store::{Entry, Piece, Reading, StoreError};
 
 use super::dead_letters::{Index, appended, file_number};
@@ -9,6 +11,7 @@ use super::disk::Disk;
 use super::error::open_error;
 use super::format::{FrameKind, SegmentHeader, block_end};
 use super::history::{Ending, History, LastFrame};
+use super::marker::Known;
 use super::readers::newest_first;
 use super::segment::{Fault, Segment, SegmentReader, heads_of, segment_name, segment_number};
 use super::spares::{SPARE_NEW, spare_number};
@@ -66,13 +69,13 @@ pub(super) enum Visit<'a> {
 /// everything behind an epoch may be given up for it.
 pub(super) fn replay(
     disk: &dyn Disk,
-    log_id: u64,
+    Known { log_id, proven }: Known,
     index: &Index,
     recover_from: Option<u64>,
     visit: Visit<'_>,
 ) -> Result<Found, StoreError> {
     if let Some(limit) = recover_from {
-        match Judge::new(disk, log_id, index)?.all(Visit::InOrder(&mut |_| {})) {
+        match Judge::new(disk, log_id, index)?.all(Visit::InOrder(&mut |_| {}), proven) {
             Err(StoreError::Corrupt { at, what, .. }) => {
                 tracing::warn!(at, what, limit, "recovering from a damaged log");
                 return Judge::new(disk, log_id, index)?.until(limit, visit);
@@ -83,7 +86,7 @@ pub(super) fn replay(
             ),
         }
     }
-    Judge::new(disk, log_id, index)?.all(visit)
+    Judge::new(disk, log_id, index)?.all(visit, proven)
 }
 
 impl Found {
@@ -133,8 +136,10 @@ impl<'a> Judge<'a> {
         Ok(Self { reader, index, numbers, found: Found::new(&names) })
     }
 
-    fn all(mut self, visit: Visit<'_>) -> Result<Found, StoreError> {
-        let Some(&newest) = self.numbers.last() else { return Ok(self.found) };
+    fn all(mut self, visit: Visit<'_>, proven: u64) -> Result<Found, StoreError> {
+        let Some(&newest) = self.numbers.last() else {
+            return if proven == 0 { Ok(self.found) } else { Err(self.lost_end(1, proven)) };
+        };
         let head = self.reader.head(newest);
         let first = head.map_err(|fault| self.refuse(newest, fault))?.first_segment;
         if first > newest {
@@ -160,7 +165,20 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+        if self.found.history.sequence < proven && !mistakes::has(Mistake::ProofNotLookedAt) {
+            return Err(self.lost_end(newest, proven));
+        }
         Ok(self.found)
+    }
+
+    /// The log ends before a frame that the marker knows: segments are gone, or cut off.
+    fn lost_end(&self, segment: u64, proven: u64) -> StoreError {
+        let last = self.found.history.sequence;
+        let what = format!(
+            "the log ends with frame {last}, and frame {proven} was durable: its newest segment is \
+             missing, cut off or older than the rest"
+        );
+        self.damage(segment, 0, what)
     }
 
     /// Nothing is needed of the segments before this one.

@@ -8,15 +8,16 @@ use twinflow_operators::store::{Piece, Reading, StoreError};
 
 use super::dead_letters::Index;
 use super::disk::{Directory, Disk};
+use super::disk_bytes;
 use super::format::{FrameKind, VERSION};
+use super::marker::{self, Known};
 use super::replay::{self, Found, Visit};
 use super::segment::segment_name;
-use super::{disk_bytes, marker};
 
 /// A log that nobody writes while this is held.
 pub(crate) struct StoppedLog {
     disk: Arc<Directory>,
-    log_id: u64,
+    known: Known,
     index: Index,
     _lock: Option<File>,
 }
@@ -62,8 +63,8 @@ impl StoppedLog {
         let disk = Arc::new(Directory::new(directory));
         let locked = disk.lock_to_read();
         let lock = locked.map_err(|error| marker::lock_error(&disk.place(), error))?;
-        let log_id = marker::of(&*disk)?;
-        Ok(Self { disk, log_id, index: Index::default(), _lock: lock })
+        let known = marker::of(&*disk)?;
+        Ok(Self { disk, known, index: Index::default(), _lock: lock })
     }
 
     /// Gives everything that counts, the newest first; every check of every frame is made.
@@ -77,7 +78,7 @@ impl StoppedLog {
         each: &mut dyn FnMut(&Piece),
     ) -> Result<LogSummary, StoreError> {
         let visit = Visit::NewestFirst(1, reading, each);
-        let found = replay::replay(&*self.disk, self.log_id, &self.index, None, visit)?;
+        let found = replay::replay(&*self.disk, self.known, &self.index, None, visit)?;
         Ok(self.summary(&found))
     }
 
@@ -86,7 +87,7 @@ impl StoppedLog {
         let last = tail.and_then(|tail| tail.last.as_ref());
         LogSummary {
             version: VERSION,
-            log_id: self.log_id,
+            log_id: self.known.log_id,
             generation: found.history.generation,
             epoch: found.history.epoch,
             sequence: found.history.sequence,

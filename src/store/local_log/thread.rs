@@ -30,21 +30,28 @@ pub(super) fn spawn(
 }
 
 fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), StoreError> {
-    let mut sealed = false;
+    let (mut sealed, mut closed) = (false, false);
     loop {
-        match queue.next((!sealed).then_some(seal_after)) {
+        match queue.next((!sealed).then_some(seal_after), closed) {
             Work::Epochs(epochs) => {
                 if fail_points::makes("ack-first") {
                     queue.written(BTreeMap::new());
                 }
                 writer.epochs(&epochs)?;
-                sealed = false;
+                (sealed, closed) = (false, false);
                 queue.written(epochs);
                 fail_points::pass("group-reported");
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;
                 sealed = true;
+            }
+            Work::Close(durable) => {
+                if !sealed {
+                    writer.seal(durable)?;
+                }
+                writer.prove()?;
+                (sealed, closed) = (true, true);
             }
             Work::Stop => return Ok(()),
         }

@@ -14,6 +14,7 @@ use super::error::disk_error;
 use super::format::{BLOCK, FrameHead, FrameKind, SegmentHeader};
 use super::group::{Group, head};
 use super::history::History;
+use super::marker::{self, Known};
 use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
 use super::queue::Parts;
@@ -54,6 +55,8 @@ pub(super) struct Writer {
     pub(super) complete: Complete,
     /// Whether the next group begins a segment, which says that older ones are not needed.
     pub(super) roll: bool,
+    /// Whether the marker is to say that the next group is durable: it begins a segment.
+    pub(super) prove: bool,
     /// The oldest segment that is there.
     pub(super) oldest: u64,
     pub(super) spares: Arc<Spares>,
@@ -100,6 +103,15 @@ impl Writer {
             self.retire()?;
         }
         self.write()
+    }
+
+    /// Says in the marker that the log goes at least to here, so that a newest segment that is lost
+    /// later is missed. Once for a segment and at a clean stop.
+    pub(super) fn prove(&self) -> Result<(), StoreError> {
+        let began = (self.clock)();
+        marker::prove(&*self.disk, Known { log_id: self.log_id, proven: self.synced.sequence })?;
+        self.counters.synced(2, (self.clock)().saturating_sub(began));
+        Ok(())
     }
 
     /// Adds a frame with these parts.
@@ -158,6 +170,9 @@ impl Writer {
         open.at += length;
         self.synced = self.history;
         self.group.clear();
+        if std::mem::take(&mut self.prove) {
+            self.prove()?;
+        }
         self.letters.publish()?;
         self.retire()?;
         self.count_sweep(length);
@@ -261,7 +276,7 @@ impl Writer {
         self.counters.synced(2, (self.clock)().saturating_sub(began));
         self.counters.wrote(0, BLOCK);
         self.next_segment += 1;
-        self.roll = false;
+        (self.roll, self.prove) = (false, true);
         self.open = Some(Open { file, number, seed: header.seed, at: BLOCK });
         Ok((header.seed, BLOCK))
     }

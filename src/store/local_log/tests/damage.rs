@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EpochStore, StoreError};
 
+use super::super::simulated::{Random, SimDisk};
 use super::driver::{Owned, claimed, contents, state};
-use super::sim::{Random, SimDisk};
 
 /// A sealed log over several segments, and what it holds.
 pub(super) fn sealed() -> (SimDisk, Vec<Owned>) {
@@ -85,17 +85,38 @@ fn law_d7_two_damaged_groups_in_a_row_are_refused_too() {
 fn a_missing_segment_is_refused() {
     let (disk, _) = sealed();
     let names = disk.segments();
-    for name in &names[..names.len() - 1] {
+    for name in &names {
         let copy = disk.copy();
         copy.delete(name);
         let refused = contents(Arc::new(copy)).unwrap_err().to_string();
-        assert!(refused.contains(&format!("{name}\" at 0: the segment is missing")), "{refused}");
+        let newest = Some(name) == names.last();
+        let says = if newest { "its newest segment is missing" } else { "the segment is missing" };
+        assert!(refused.contains(says), "{refused}");
+        assert!(newest || refused.contains(&format!("{name}\" at 0: ")), "{refused}");
+    }
+}
+
+#[test]
+fn a_log_without_any_segment_or_with_a_shorter_newest_one_is_refused() {
+    let (disk, _) = sealed();
+    let none = disk.copy();
+    none.segments().iter().for_each(|name| none.delete(name));
+    let refused = contents(Arc::new(none)).unwrap_err().to_string();
+    assert!(refused.contains("the log ends with frame 0, and frame"), "{refused}");
+    let newest = disk.segments().pop().unwrap();
+    let bytes = disk.bytes(&newest);
+    for length in (4096..bytes.len() - 4096).step_by(512) {
+        let copy = disk.copy();
+        copy.put(&newest, &bytes[..length]);
+        let refused = contents(Arc::new(copy));
+        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "cut at {length}");
     }
 }
 
 #[test]
 fn a_segment_without_frames_proves_the_frames_before_it() {
     let (disk, _) = sealed();
+    super::super::marker::forget(&disk);
     let names = disk.segments();
     let [.., before, last] = &names[..] else { panic!("{names:?}") };
     disk.put(last, &disk.bytes(last)[..4096]);

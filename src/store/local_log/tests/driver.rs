@@ -11,8 +11,8 @@ use twinflow_operators::store::{
 
 use super::super::dead_letters::appended;
 use super::super::mistakes::Mistake;
+use super::super::simulated::Random;
 use super::super::{Disk, LocalLog, LogOptions};
-use super::sim::Random;
 
 pub(super) const SEGMENT: u64 = 20 << 10;
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use twinflow_operators::store::{EntryKind, EpochStore};
 
 use super::super::Disk;
+use super::super::simulated::{Random, SimDisk};
 use super::driver::{Driver, Owned, wrong_payloads};
-use super::sim::{Random, SimDisk};
 use super::world::{Fold, Worker, letter_of};
 
 const LOG: &str = "log-1";

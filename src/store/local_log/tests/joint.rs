@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EntryKind, EpochPart, EpochStore};
 
+use super::super::simulated::{Random, SimDisk};
 use super::driver::{Driver, Owned};
-use super::sim::{Random, SimDisk};
 
 const WORKERS: usize = 2;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EpochStore, StoreError};
 
+use super::super::simulated::{Random, SimDisk};
 use super::damage::sealed;
 use super::driver::{Driver, Owned, claimed, contents, state};
-use super::sim::{Random, SimDisk};
 
 /// The last epoch before the damage.
 fn last_good(disk: &SimDisk) -> u64 {

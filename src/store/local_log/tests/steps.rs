@@ -5,8 +5,8 @@ use std::sync::Arc;
 use twinflow_operators::store::{EntryKind, EpochStore, StoreError};
 
 use super::super::format::{BLOCK, FRAME_HEAD, SegmentHeader, read_frame};
+use super::super::simulated::SimDisk;
 use super::driver::{Driver, claimed, contents, letter, state, wrong_payloads};
-use super::sim::SimDisk;
 
 #[test]
 fn what_was_appended_is_replayed_in_order_over_opens_and_segments() {

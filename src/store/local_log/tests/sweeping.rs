@@ -6,8 +6,8 @@ use std::sync::Arc;
 use twinflow_operators::store::{EntryKind, EpochStore, StoreError, entries};
 
 use super::super::mistakes::Mistake;
+use super::super::simulated::{Random, SimDisk};
 use super::driver::{Driver, Owned, as_replayed};
-use super::sim::{Random, SimDisk};
 use super::world::{Fold, Worker, fold, payload_of};
 
 /// A segment of this length holds two groups; so a sweep is due after a dozen.
@@ -172,32 +172,40 @@ fn campaign(seed: u64, mistake: Option<Mistake>) -> Result<Happened, String> {
     Ok(happened)
 }
 
-/// Numbers of seeds of a long run are given by hand.
-#[expect(clippy::disallowed_methods, reason = "the number of seeds of a long run is given by hand")]
-fn seeds(quick: u64) -> u64 {
-    let seeds = std::env::var("TWINFLOW_SEEDS").ok().and_then(|it| it.parse().ok());
-    seeds.unwrap_or(quick)
-}
-
-#[test]
-fn law_d2_what_was_durable_survives_every_sweep_and_what_was_removed_stays_away() {
+/// Campaigns with these seeds, until there were so many power cuts.
+fn campaigns(seeds: impl Iterator<Item = u64>, cuts: u64) -> Happened {
     let mut all = Happened::default();
-    for seed in 0..seeds(200) {
+    for seed in seeds {
         let happened = campaign(seed, None).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         all.cuts += happened.cuts;
         all.sweeps += happened.sweeps;
         all.recycled += happened.recycled;
+        if all.cuts >= cuts {
+            break;
+        }
     }
     println!("{all:?}");
-    assert!(all.sweeps > seeds(200) && all.cuts > seeds(200), "{all:?}");
-    assert!(all.recycled as u64 > 2 * seeds(200), "{all:?}");
+    all
+}
+
+#[test]
+fn law_d2_what_was_durable_survives_every_sweep_and_what_was_removed_stays_away() {
+    let all = campaigns(0..200, u64::MAX);
+    assert!(all.sweeps > 200 && all.cuts > 200 && all.recycled > 400, "{all:?}");
+}
+
+#[test]
+#[ignore = "cargo xtask faults simulation: 10,000 power cuts"]
+fn full_10_000_power_cuts_between_sweeps_lose_nothing() {
+    let all = campaigns(10_000.., 10_000);
+    println!("log with sweeps: {} power cuts, {} sweeps, 0 violations", all.cuts, all.sweeps);
 }
 
 /// The power goes in the middle of every step of a life with sweeps, one after the other.
 #[test]
 fn law_d2_a_power_cut_at_every_step_of_a_sweep_loses_nothing() {
     let mut all = Happened::default();
-    for step in 0..seeds(300) {
+    for step in 0..300 {
         for seed in 0..2 {
             let mut random = Random(seed << 40);
             let (disk, mut oracle) = (SimDisk::default(), Oracle::default());
@@ -213,7 +221,7 @@ fn law_d2_a_power_cut_at_every_step_of_a_sweep_loses_nothing() {
         }
     }
     println!("{all:?}");
-    assert!(all.sweeps > seeds(300) / 2, "{all:?}");
+    assert!(all.sweeps > 150, "{all:?}");
 }
 
 #[test]
@@ -329,8 +337,8 @@ fn law_d10_segments_are_used_again_and_the_directory_stays_bounded() {
     let live = 8 * 3000;
     println!("{most} bytes at most with {live} alive and {written} groups written");
     assert!(written > 500 && most < 3 * live + 8 * QUIET_SEGMENT, "{most} bytes");
-    let made = disk.inodes();
-    assert!(made < 30, "{made} files were ever made");
+    let made = disk.segments_made();
+    assert!(made < 30, "{made} files were ever made for segments");
     drop(quiet.driver);
     let mut seen = Fold::new();
     let driver = Driver::open_as(Arc::new(disk), 4, QUIET_SEGMENT, None).unwrap();

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use twinflow_operators::store::{EntryKind, EpochPart, SweepOrder, Swept};
 
+use super::super::simulated::Random;
 use super::driver::{Owned, bucket, letter};
-use super::sim::Random;
 
 /// Everything that is alive, by kind and key.
 pub(super) type Fold = BTreeMap<(EntryKind, Vec<u8>), Vec<u8>>;

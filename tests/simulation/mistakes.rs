@@ -1,0 +1,71 @@
+//! Every planted mistake is caught: a checker that was never seen to fail is not trusted.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use twinflow::connectors::mistakes::{Mistake, plant};
+
+use crate::{
+    damage,
+    world::{Counted, World},
+};
+
+/// A mistake is planted in the whole process, so nothing else runs meanwhile.
+static ALONE: RwLock<()> = RwLock::new(());
+
+/// Keeps mistakes away.
+pub(crate) fn honest() -> RwLockReadGuard<'static, ()> {
+    ALONE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs until the mistake is seen, at most this many.
+fn caught(mistake: Mistake, runs: impl Iterator<Item = Result<(), String>>) -> String {
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    plant(Some(mistake));
+    let mut runs = (1..).zip(runs);
+    let found = runs.find_map(|(nth, run)| run.err().map(|why| format!("run {nth}: {why}")));
+    plant(None);
+    let found = found.unwrap_or_else(|| panic!("{mistake:?} was not caught"));
+    println!("{mistake:?}: {found}");
+    found
+}
+
+/// Runs with two crashes each, in steps that are spread over a life.
+fn crashing() -> impl Iterator<Item = Result<(), String>> {
+    (0..600).map(|nth| {
+        let crashes = [40 + nth * 31 % 260, 20 + nth * 17 % 200];
+        World::new(5000 + nth).run(&crashes, &mut Counted::default())
+    })
+}
+
+#[test]
+fn an_acknowledgement_before_its_epoch_is_durable_is_caught() {
+    let why = caught(Mistake::AcknowledgeBeforeDurable, crashing());
+    assert!(why.contains("C4") || why.contains("C7") || why.contains("acknowledged"), "{why}");
+}
+
+#[test]
+fn feedback_before_its_epoch_is_committed_is_caught() {
+    let why = caught(Mistake::FeedbackBeforeCommit, crashing());
+    assert!(why.contains("C6"), "{why}");
+}
+
+#[test]
+fn positions_folded_by_the_last_and_not_the_largest_are_caught() {
+    caught(Mistake::PositionsByLast, crashing());
+}
+
+#[test]
+fn a_replay_filter_that_lets_everything_pass_is_caught() {
+    caught(Mistake::NoReplayFilter, crashing());
+}
+
+#[test]
+fn ids_that_a_sweep_leaves_out_are_caught() {
+    caught(Mistake::IdsNotSwept, crashing());
+}
+
+#[test]
+fn a_proof_that_is_not_looked_at_is_caught() {
+    let why = caught(Mistake::ProofNotLookedAt, damage::flips(8000));
+    assert!(why.contains("silently"), "{why}");
+}

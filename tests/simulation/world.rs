@@ -1,0 +1,366 @@
+//! One plan, with its lives: from one start of the engine to its end or its crash.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use twinflow::{
+    ConnectionSettings, Engine, StoreChoice,
+    connectors::message::{Clock, Timestamp},
+    store::{LocalLog, LogOptions, Random, SimDisk},
+};
+
+use crate::{
+    oracle::{self, Verdict},
+    plan::{Does, From, NOON, PARTITIONS, Plan, Sent},
+    store::Stepped,
+    twin::{Act, Log, Note},
+    upstream::Upstream,
+};
+
+/// A segment of this length holds few groups, so that a plan has several sweeps.
+const SEGMENT: u64 = 12 << 10;
+/// Why a replay may fail: the twin fails again; the letter went a moment ago and the list does not
+/// know yet; or the machine stood still, and the outcome is unknown.
+const MAY_FAIL: [&str; 4] = [
+    "the twin's code failed",
+    "its payload is kept no more",
+    "has not moved for two seconds",
+    "not committed in time",
+];
+/// Numbers of messages that only say that everything before them is done.
+const LAST: u64 = 1 << 40;
+
+/// What is counted over runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) runs: u64,
+    pub(crate) crashes: u64,
+    pub(crate) power_cuts: u64,
+    pub(crate) sweeps: u64,
+    pub(crate) kept: u64,
+    pub(crate) lost: u64,
+    pub(crate) steps: BTreeMap<&'static str, u64>,
+}
+
+/// How a life ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Crashed,
+    Done,
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) up: Upstream,
+    disk: SimDisk,
+    random: Random,
+    note: Note,
+    clock: Arc<AtomicU64>,
+    /// What the plan does next, and the number of the next message.
+    at: usize,
+    sent: u64,
+    lasts: u64,
+    lives: usize,
+    sweeps: Arc<AtomicU64>,
+    /// The last committed read of each twin.
+    read: BTreeMap<String, Log>,
+    /// What was there when the last life began, before its sources did.
+    pub(crate) found: BTreeMap<String, Option<Log>>,
+}
+
+/// Twins that a run may have.
+pub(crate) fn twins() -> Vec<String> {
+    let owns = (0..PARTITIONS).map(|partition| format!("log-{partition}"));
+    let owns = owns.chain(["queue".to_owned()]);
+    let own = owns.flat_map(|own| ["0", "1", "goes"].map(|it| format!("{own}-{it}")));
+    own.chain(["heals".to_owned(), "all".to_owned()]).collect()
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let disk = SimDisk::default();
+        Self {
+            plan: Plan::of(seed),
+            up: Upstream::new(disk.clone()),
+            disk,
+            random: Random((seed << 20) + (1 << 16)),
+            note: Note::default(),
+            clock: Arc::new(AtomicU64::new(NOON)),
+            at: 0,
+            sent: 0,
+            lasts: 0,
+            lives: 0,
+            sweeps: Arc::default(),
+            read: BTreeMap::new(),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// The whole plan with a crash in each of these steps of a life; what it came to is judged.
+    pub(crate) fn run(mut self, crashes: &[u64], counted: &mut Counted) -> Verdict {
+        counted.runs += 1;
+        for step in crashes {
+            self.disk.cut_after(*step);
+            let end = self.life()?;
+            counted.crashes += u64::from(end == End::Crashed);
+            if let (_, Some(what)) = self.disk.steps() {
+                *counted.steps.entry(what).or_default() += 1;
+            }
+            self.crash(counted);
+            if end == End::Done {
+                break;
+            }
+        }
+        let last = self.life()?;
+        counted.sweeps += self.sweeps.load(Ordering::Relaxed);
+        if last == End::Crashed { Err("it crashed and nobody asked".into()) } else { Ok(()) }
+    }
+
+    /// How many steps a life has in which nothing happens to the disk.
+    pub(crate) fn steps(seed: u64) -> u64 {
+        let mut world = Self::new(seed);
+        let verdict = world.life();
+        verdict.unwrap_or_else(|why| panic!("seed {seed} without a crash: {why}"));
+        world.disk.steps().0
+    }
+
+    /// The disk that a whole plan leaves behind.
+    pub(crate) fn left(mut self) -> Result<SimDisk, String> {
+        self.life()?;
+        Ok(self.disk)
+    }
+
+    fn crash(&mut self, counted: &mut Counted) {
+        if self.plan.power {
+            let before = self.disk.kept_and_lost();
+            self.disk = self.disk.power_cut(&mut self.random);
+            let after = self.disk.kept_and_lost();
+            counted.power_cuts += 1;
+            counted.kept += after.0 - before.0;
+            counted.lost += after.1 - before.1;
+        } else {
+            self.disk.killed();
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let clock = Arc::clone(&self.clock);
+        Arc::new(move || Timestamp(0).plus_secs(clock.load(Ordering::SeqCst)))
+    }
+
+    fn start(&mut self) -> Result<Engine, twinflow::error::Error> {
+        let up = self.up.clone();
+        self.up.close_gate(self.disk.clone());
+        // Whoever waits looks again.
+        let wake = move || up.change(|_| ());
+        let failed = wake.clone();
+        let (_, seed) = (self.disk.on_cut(Arc::new(wake)), self.random.below(u64::MAX));
+        let mut options = LogOptions::new(seed, Arc::new(move |_| failed()));
+        options.segment_bytes = SEGMENT;
+        options.sync_every = self.plan.sync_every;
+        options.seal_after = std::time::Duration::from_millis(2);
+        let log = LocalLog::open_on(Arc::new(self.disk.clone()), options)?;
+        let store = Arc::new(Stepped::new(log, self.disk.clone(), Arc::clone(&self.sweeps)));
+        let settings = ConnectionSettings {
+            reconnect_backoff_ms: 1,
+            reconnect_backoff_max_ms: 2,
+            ..ConnectionSettings::default()
+        };
+        let (log, queue) = self.up.connectors(self.plan.slots);
+        let workers = self.plan.workers[self.lives % self.plan.workers.len()];
+        self.lives += 1;
+        Engine::builder()
+            .workers(workers)
+            .clock(self.clock())
+            .store(StoreChoice::Custom(store))
+            .model("note", self.note.clone())
+            .connection_with("log", log, settings.clone())
+            .connection_with("queue", queue, settings)
+            .start()
+    }
+
+    /// From a start to a crash, or to the end of the plan and a clean stop.
+    fn life(&mut self) -> Result<End, String> {
+        let engine = match self.start() {
+            Ok(engine) => engine,
+            Err(_) if self.is_cut() => return Ok(End::Crashed),
+            Err(error) => return Err(format!("refused: {}", error.report())),
+        };
+        let end = self.live(&engine)?;
+        if end == End::Crashed {
+            return Ok(end);
+        }
+        let stopped = engine.stop();
+        if self.is_cut() {
+            return Ok(End::Crashed);
+        }
+        let stopped = stopped.map_err(|error| error.report())?;
+        if !stopped.left.is_empty() {
+            return Err(format!("a stop left something: {stopped}"));
+        }
+        Ok(end)
+    }
+
+    fn is_cut(&self) -> bool {
+        self.disk.is_cut()
+    }
+
+    fn live(&mut self, engine: &Engine) -> Result<End, String> {
+        // C4: before the sources start, everything that was acknowledged is there.
+        let Some(found) = self.dump(engine)? else { return Ok(End::Crashed) };
+        oracle::recovered(&self.up.outside(), &found)?;
+        oracle::committed_reads(&self.read, &found)?;
+        self.found = found;
+        self.up.open_gate();
+        while let Some(does) = self.plan.does.get(self.at).cloned() {
+            if self.is_cut() {
+                return Ok(End::Crashed);
+            }
+            self.at += 1;
+            self.does(engine, &does)?;
+        }
+        self.finish(engine)?;
+        Ok(if self.is_cut() { End::Crashed } else { End::Done })
+    }
+
+    fn does(&mut self, engine: &Engine, does: &Does) -> Result<(), String> {
+        match does {
+            Does::Send(messages) => {
+                for message in messages {
+                    self.up.send(self.sent, message);
+                    self.sent += 1;
+                }
+            }
+            Does::Settle => self.settle()?,
+            Does::Read(twin) => {
+                if let Some(Ok(Some(state))) = self.ask(engine, engine.handle().read("note", twin))
+                {
+                    let log = serde_json::from_slice(&state.json).map_err(|it| it.to_string())?;
+                    oracle::read(self.read.insert(twin.clone(), log), &self.read[twin])?;
+                }
+            }
+            Does::Cut(which) => self.up.cut(*which),
+            Does::Confirm(confirms) => self.confirm(*confirms),
+            Does::Heal => self.note.healed.store(true, Ordering::SeqCst),
+            Does::Replay => {
+                self.replay(engine)?;
+            }
+            Does::Again(n) => self.up.again(*n),
+            Does::Clock(secs) => self.clock.store(*secs, Ordering::SeqCst),
+        }
+        Ok(())
+    }
+
+    /// Whoever withheld confirmations gets everything again in a new session.
+    fn confirm(&self, confirms: bool) {
+        let before = self.up.change(|outside| std::mem::replace(&mut outside.confirms, confirms));
+        if confirms && !before {
+            (0..2).for_each(|which| self.up.cut(which));
+        }
+    }
+
+    /// Waits for an answer or the crash.
+    fn ask<T>(&self, engine: &Engine, asked: impl Future<Output = T>) -> Option<T> {
+        let disk = self.disk.clone();
+        engine.runtime().block_on(async {
+            let cut = async {
+                while !disk.is_cut() {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = asked => Some(answer),
+                () = cut => None,
+            }
+        })
+    }
+
+    /// Replays the first dead letter; whether there was one and the crash did not come first.
+    fn replay(&self, engine: &Engine) -> Result<bool, String> {
+        let handle = engine.handle();
+        let Some(letter) = handle.dead_letters().list(0, 1).pop() else { return Ok(false) };
+        match self.ask(engine, handle.replay(letter.number)) {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(error)) => {
+                let why = error.to_string();
+                let known = MAY_FAIL.iter().any(|known| why.contains(known));
+                if known { Ok(true) } else { Err(format!("dead letter {}: {why}", letter.number)) }
+            }
+        }
+    }
+
+    /// Everything sent is waited for. What an earlier session took is acknowledged together with
+    /// something of a later one, so each source gets one more; and again when a session that was
+    /// cut took that one too.
+    fn settle(&mut self) -> Result<(), String> {
+        let cut = self.disk.cut_flag();
+        for _ in 0..60 {
+            for from in (0..PARTITIONS).map(From::Log).chain([From::Queue]) {
+                self.lasts += 1;
+                let last = Sent { from, twin: "last".into(), act: Act::NoUpdate };
+                self.up.send(LAST + self.lasts, &last);
+            }
+            let settled = self.up.wait(|outside| {
+                let mut logs = outside.log.iter().zip(outside.done);
+                let log_done = logs.all(|(log, done)| done == log.len() as u64);
+                cut.load(Ordering::SeqCst) || (log_done && outside.queue.is_empty())
+            });
+            if settled {
+                return Ok(());
+            }
+        }
+        Err("nothing is acknowledged any more".into())
+    }
+
+    /// The quiet end: everything acknowledged, replayed, sent and confirmed; then it is judged.
+    fn finish(&mut self, engine: &Engine) -> Result<(), String> {
+        self.note.healed.store(true, Ordering::SeqCst);
+        self.confirm(true);
+        self.settle()?;
+        let letters = engine.handle().dead_letters();
+        let tries = 20 + 5 * letters.len();
+        for _ in 0..tries {
+            if self.is_cut() || letters.is_empty() {
+                break;
+            }
+            self.replay(engine)?;
+        }
+        let cut = self.disk.cut_flag();
+        let replied = (0..60).any(|_| {
+            self.up.wait(|outside| {
+                cut.load(Ordering::SeqCst) || oracle::missing_replies(outside).next().is_none()
+            })
+        });
+        let Some(dump) = self.dump(engine)? else { return Ok(()) };
+        if self.is_cut() {
+            return Ok(());
+        }
+        let outside = self.up.outside();
+        if !replied {
+            return Err(format!("no reply to {:?}", oracle::missing_replies(&outside).next()));
+        }
+        let left = engine.handle().dead_letters().len();
+        oracle::ended(&outside, &dump, left, self.lives)
+    }
+
+    /// All twins, as they are now; `None` when the crash came first.
+    fn dump(&self, engine: &Engine) -> Result<Option<BTreeMap<String, Option<Log>>>, String> {
+        let mut all = BTreeMap::new();
+        for twin in twins() {
+            let Some(asked) = self.ask(engine, engine.handle().peek("note", &twin)) else {
+                return Ok(None);
+            };
+            let json = asked.map_err(|error| error.to_string())?;
+            let log = json.map(|json| serde_json::from_slice(&json).unwrap());
+            all.insert(twin, log);
+        }
+        Ok(Some(all))
+    }
+}
