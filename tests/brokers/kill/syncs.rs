@@ -98,6 +98,18 @@ fn small_planted_mistakes_are_seen() {
     runs.counted.broken = [0; 3];
     runs.kill_at_any_time(2, 2_000, &[("TWINFLOW_FAIL_POINT", "skip-sync:1".to_owned())]);
     let gone = runs.plant.disk.cut_power();
+    let (mut program, mut end) = (runs.plant.spawn_alone(2, &[]), None);
+    until(60, "the program is ready, or refuses what is left", || {
+        end = program.ended();
+        end.is_some() || program.is_ready()
+    });
+    if let Some(end) = end {
+        // A later segment says that there was more.
+        let said = last_words(runs.plant.path());
+        assert!(end.code() == Some(74) && said.contains("the log is damaged"), "{end}: {said}");
+        return say(&format!("kill: skip-sync: a power cut took {gone} bytes, and is refused"));
+    }
+    program.kill();
     runs.look(2);
     let broken = runs.counted.broken;
     say(&format!("kill: skip-sync: a power cut took {gone} bytes, and {broken:?} acknowledged"));
