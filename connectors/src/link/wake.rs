@@ -39,8 +39,8 @@ impl Wake {
 
     /// Called by the source *before* it looks, so that nothing that comes later is missed.
     ///
-    /// A swap, not a store: a store may become visible after the looks that follow it, and who rings
-    /// in between would take the bell for one that is still to be heard.
+    /// A swap, not a store: a store may become visible after the looks that follow it, and who
+    /// rings in between would take the bell for one that is still to be heard.
     #[inline]
     pub fn heard(&self) {
         self.ringing.swap(false, Ordering::AcqRel);
