@@ -25,11 +25,12 @@ fn law_d2_so_does_one_whose_epochs_share_a_part_with_those_that_change_twins() {
     sweep_alone(Bench::sharing(GREETS));
 }
 
-fn sweep_alone(mut bench: Bench) {
-    let names: Vec<_> = (0..120).map(|number| format!("twin-{number}")).collect();
-    for (nth, twin) in names.iter().enumerate() {
+/// Twins with ids, dead letters and removals, and one made by hand.
+fn fill(bench: &mut Bench) {
+    for nth in 0..120 {
+        let twin = &format!("twin-{nth}");
         let id = (nth % 3 == 0).then_some(twin.as_str());
-        bench.epoch(&[In { twin, id, at: nth as u64 / 3, ..told("a") }]);
+        bench.epoch(&[In { twin, id, at: nth / 3, ..told("a") }]);
         if nth % 5 == 0 {
             bench.epoch(&[In { twin, ..told("fail") }]);
         }
@@ -38,6 +39,17 @@ fn sweep_alone(mut bench: Bench) {
         }
     }
     bench.epoch(&[In { twin: "by-hand", ..asked(RowKind::Create) }]);
+}
+
+fn go_on(bench: &mut Bench) {
+    bench.epoch(&[In { twin: "twin-1", ..told("late") }, told("new")]);
+    bench.epoch(&[In { twin: "twin-2", ..asked(RowKind::Remove) }]);
+    bench.epoch(&[In { twin: "twin-119", ..asked(RowKind::Remove) }]);
+    bench.epoch(&[In { twin: "twin-4", ..told("again") }]);
+}
+
+fn sweep_alone(mut bench: Bench) {
+    fill(&mut bench);
     let before = bench.recovered().dump();
     assert_eq!(before.iter().filter(|line| line.starts_with("id")).count(), 40);
     assert_eq!(before.iter().filter(|line| line.starts_with("twin")).count(), 91);
@@ -50,10 +62,7 @@ fn sweep_alone(mut bench: Bench) {
         epochs += 1;
         if epochs == 20 {
             // Twins change, go and come while the sweep is under way.
-            bench.epoch(&[In { twin: "twin-1", ..told("late") }, told("new")]);
-            bench.epoch(&[In { twin: "twin-2", ..asked(RowKind::Remove) }]);
-            bench.epoch(&[In { twin: "twin-119", ..asked(RowKind::Remove) }]);
-            bench.epoch(&[In { twin: "twin-4", ..told("again") }]);
+            go_on(&mut bench);
         }
     }
     assert!(epochs > 30, "{epochs} epochs with 100 bytes each");
@@ -61,22 +70,9 @@ fn sweep_alone(mut bench: Bench) {
 
     // The same without a sweep.
     let mut whole = Bench::new(GREETS);
-    for (nth, twin) in names.iter().enumerate() {
-        let id = (nth % 3 == 0).then_some(twin.as_str());
-        whole.epoch(&[In { twin, id, at: nth as u64 / 3, ..told("a") }]);
-        if nth % 5 == 0 {
-            whole.epoch(&[In { twin, ..told("fail") }]);
-        }
-        if nth % 4 == 0 {
-            whole.epoch(&[In { twin, ..asked(RowKind::Remove) }]);
-        }
-    }
-    whole.epoch(&[In { twin: "by-hand", ..asked(RowKind::Create) }]);
+    fill(&mut whole);
     (0..20).for_each(|_| drop(whole.epoch(&[])));
-    whole.epoch(&[In { twin: "twin-1", ..told("late") }, told("new")]);
-    whole.epoch(&[In { twin: "twin-2", ..asked(RowKind::Remove) }]);
-    whole.epoch(&[In { twin: "twin-119", ..asked(RowKind::Remove) }]);
-    whole.epoch(&[In { twin: "twin-4", ..told("again") }]);
+    go_on(&mut whole);
     let is_of_source = |line: &&String| line.starts_with("feedback");
     let mut expected: Vec<_> =
         whole.recovered().dump().into_iter().filter(|line| !is_of_source(&line)).collect();
