@@ -240,7 +240,8 @@ impl EpochStore for LocalLog {
         threads.push(thread.map_err(failed)?);
         if self.helps {
             let (spares, disk) = (Arc::clone(&self.spares), Arc::clone(&self.disk));
-            let helper = spares.spawn(disk, self.options.segment_bytes);
+            let on_failure = Arc::clone(&self.options.on_failure);
+            let helper = spares.spawn(disk, self.options.segment_bytes, on_failure);
             threads.push(helper.map_err(failed)?);
         }
         drop(threads);

@@ -44,6 +44,7 @@ fn tell(what: &str, counted: &Counted) {
         "  {} power cuts, {} unsynced sectors kept and {} lost",
         counted.power_cuts, counted.kept, counted.lost
     );
+    println!("  {} waits ended by one more message after a cut session", counted.more);
     println!("  {} sweeps; 0 violations; crashes by step:", counted.sweeps);
     counted.steps.iter().for_each(|(step, count)| println!("    {count:>6} {step}"));
 }

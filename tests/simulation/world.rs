@@ -44,6 +44,8 @@ pub(crate) struct Counted {
     pub(crate) sweeps: u64,
     pub(crate) kept: u64,
     pub(crate) lost: u64,
+    /// Waits that only one more message ended, each after a session had been cut.
+    pub(crate) more: u64,
     pub(crate) steps: BTreeMap<&'static str, u64>,
 }
 
@@ -66,6 +68,9 @@ pub(crate) struct World {
     sent: u64,
     lasts: u64,
     lives: usize,
+    /// Whether a session was cut in this life.
+    has_cut: bool,
+    more: u64,
     sweeps: Arc<AtomicU64>,
     /// The last committed read of each twin.
     read: BTreeMap<String, Log>,
@@ -95,6 +100,8 @@ impl World {
             sent: 0,
             lasts: 0,
             lives: 0,
+            has_cut: false,
+            more: 0,
             sweeps: Arc::default(),
             read: BTreeMap::new(),
             found: BTreeMap::new(),
@@ -118,6 +125,7 @@ impl World {
         }
         let last = self.life()?;
         counted.sweeps += self.sweeps.load(Ordering::Relaxed);
+        counted.more += self.more;
         if last == End::Crashed { Err("it crashed and nobody asked".into()) } else { Ok(()) }
     }
 
@@ -174,6 +182,7 @@ impl World {
         let (log, queue) = self.up.connectors(self.plan.slots);
         let workers = self.plan.workers[self.lives % self.plan.workers.len()];
         self.lives += 1;
+        self.has_cut = false;
         Engine::builder()
             .workers(workers)
             .clock(self.clock())
@@ -244,7 +253,10 @@ impl World {
                     oracle::read(self.read.insert(twin.clone(), log), &self.read[twin])?;
                 }
             }
-            Does::Cut(which) => self.up.cut(*which),
+            Does::Cut(which) => {
+                self.has_cut = true;
+                self.up.cut(*which);
+            }
             Does::Confirm(confirms) => self.confirm(*confirms),
             Does::Heal => self.note.healed.store(true, Ordering::SeqCst),
             Does::Replay => {
@@ -257,9 +269,10 @@ impl World {
     }
 
     /// Whoever withheld confirmations gets everything again in a new session.
-    fn confirm(&self, confirms: bool) {
+    fn confirm(&mut self, confirms: bool) {
         let before = self.up.change(|outside| std::mem::replace(&mut outside.confirms, confirms));
         if confirms && !before {
+            self.has_cut = true;
             (0..2).for_each(|which| self.up.cut(which));
         }
     }
@@ -301,11 +314,11 @@ impl World {
     /// cut took that one too.
     fn settle(&mut self) -> Result<(), String> {
         let cut = self.disk.cut_flag();
-        for _ in 0..60 {
-            for from in (0..PARTITIONS).map(From::Log).chain([From::Queue]) {
-                self.lasts += 1;
-                let last = Sent { from, twin: "last".into(), act: Act::NoUpdate };
-                self.up.send(LAST + self.lasts, &last);
+        for round in 0..60 {
+            // Nothing else may need company.
+            if round == 0 || self.has_cut {
+                self.more += u64::from(round > 0);
+                self.send_last();
             }
             let settled = self.up.wait(|outside| {
                 let mut logs = outside.log.iter().zip(outside.done);
@@ -317,6 +330,14 @@ impl World {
             }
         }
         Err("nothing is acknowledged any more".into())
+    }
+
+    fn send_last(&mut self) {
+        for from in (0..PARTITIONS).map(From::Log).chain([From::Queue]) {
+            self.lasts += 1;
+            let last = Sent { from, twin: "last".into(), act: Act::NoUpdate };
+            self.up.send(LAST + self.lasts, &last);
+        }
     }
 
     /// The quiet end: everything acknowledged, replayed, sent and confirmed; then it is judged.

@@ -9,7 +9,10 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use twinflow_operators::store::StoreError;
+
 use super::disk::{Access, Disk};
+use super::error::disk_error;
 use super::format::{BLOCK, block_end};
 use crate::fail_points;
 
@@ -22,6 +25,9 @@ pub(super) const SPARE_NEW: &str = "spare.new";
 /// Zeros are written in pieces of this length.
 const PIECE: u64 = 1 << 20;
 
+/// Who is told that the log cannot go on.
+type OnFailure = Arc<dyn Fn(StoreError) + Send + Sync>;
+
 /// The number of a spare, by its name.
 pub(super) fn spare_number(name: &str) -> Option<u64> {
     name.strip_prefix("spare-")?.parse().ok()
@@ -32,29 +38,40 @@ pub(super) fn spare_name(number: u64) -> String {
     format!("spare-{number:010}")
 }
 
+/// Why there is no new spare.
+#[derive(Debug)]
+enum Unmade {
+    /// No room, say: the log makes its segment itself then, and fails if that fails.
+    Not(io::Error),
+    /// A failed sync ends the process, whatever it was for (law D11).
+    Sync(io::Error),
+}
+
 /// Makes a spare: as long as a segment, all of it allocated.
-pub(super) fn make(disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<()> {
+fn make(disk: &dyn Disk, number: u64, bytes: u64) -> Result<(), Unmade> {
     // Through the system's cache, zeros take as much of a core as the log that will replace them.
-    fill(disk, Access::CreateUncached, bytes)
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => fill(disk, Access::Create, bytes),
-            _ => Err(error),
-        })
-        .and_then(|()| disk.rename(SPARE_NEW, &spare_name(number)))?;
+    fill(disk, Access::CreateUncached, bytes).or_else(|unmade| match unmade {
+        Unmade::Not(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            fill(disk, Access::Create, bytes)
+        }
+        unmade => Err(unmade),
+    })?;
+    disk.rename(SPARE_NEW, &spare_name(number)).map_err(Unmade::Not)?;
     fail_points::pass("spare-made");
     Ok(())
 }
 
-fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> io::Result<()> {
-    let file = disk.open(SPARE_NEW, access)?;
+fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> Result<(), Unmade> {
+    let file = disk.open(SPARE_NEW, access).map_err(Unmade::Not)?;
     // Uncached writes want whole blocks, in memory too.
     let zeros = vec![0; (PIECE + BLOCK) as usize];
     let zeros = &zeros[zeros.as_ptr().align_offset(BLOCK as usize)..];
     let end = block_end(bytes);
     for at in (0..end).step_by(PIECE as usize) {
-        file.write_at(at, &zeros[..PIECE.min(end - at) as usize])?;
+        let piece = &zeros[..PIECE.min(end - at) as usize];
+        file.write_at(at, piece).map_err(Unmade::Not)?;
     }
-    file.sync()?;
+    file.sync().map_err(Unmade::Sync)?;
     fail_points::pass("spare-written");
     Ok(())
 }
@@ -132,25 +149,66 @@ impl Spares {
         !state.stopped
     }
 
-    /// Starts the helper. Where it fails nobody is told: the log makes its segment itself then, and
-    /// fails if that fails.
+    /// Starts the helper. A sync that fails is told to `on_failure`, and ends it.
     pub(super) fn spawn(
         self: Arc<Self>,
         disk: Arc<dyn Disk>,
         bytes: u64,
+        on_failure: OnFailure,
     ) -> io::Result<JoinHandle<()>> {
         Builder::new().name("twinflow:log-spares".into()).spawn(move || {
             while self.wait() {
                 while self.count() < READY as u64 && !self.state().stopped {
                     let number = self.number();
-                    if let Err(error) = make(&*disk, number, bytes) {
-                        tracing::debug!(%error, "could not make a spare segment");
-                        break;
+                    match make(&*disk, number, bytes) {
+                        Ok(()) => self.put(number),
+                        Err(Unmade::Not(error)) => {
+                            tracing::debug!(%error, "could not make a spare segment");
+                            break;
+                        }
+                        Err(Unmade::Sync(cause)) => {
+                            return on_failure(disk_error(format!("sync \"{SPARE_NEW}\""), cause));
+                        }
                     }
-                    self.put(number);
                 }
                 self.state().wanted = false;
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::super::simulated::SimDisk;
+    use super::*;
+
+    /// What the helper says of its first spares on this disk, and how many it made.
+    fn helped(disk: &SimDisk) -> (Option<String>, u64) {
+        let (spares, (failure, failures)) = (Arc::<Spares>::default(), channel());
+        spares.begin(&[]);
+        let on_failure: OnFailure =
+            Arc::new(move |error: StoreError| failure.send(error.to_string()).unwrap());
+        spares.want();
+        let disk = Arc::new(disk.clone());
+        let helper = Arc::clone(&spares).spawn(disk, 8192, on_failure).unwrap();
+        while spares.state().wanted && !helper.is_finished() {
+            std::thread::yield_now();
+        }
+        spares.stop();
+        helper.join().unwrap();
+        (failures.try_recv().ok(), spares.count())
+    }
+
+    #[test]
+    fn law_d11_a_failed_sync_of_a_spare_is_told_and_a_full_disk_is_not() {
+        let disk = SimDisk::default();
+        assert_eq!(helped(&disk), (None, 2));
+        disk.fail_sync_after(1);
+        let (said, made) = helped(&disk);
+        assert!(said.is_some_and(|said| said.contains("spare.new")) && made == 1);
+        disk.resize(1);
+        assert_eq!(helped(&disk), (None, 0));
     }
 }
