@@ -179,14 +179,14 @@ impl Spares {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use super::super::simulated::SimDisk;
     use super::*;
 
     /// What the helper says of its first spares on this disk, and how many it made.
     fn helped(disk: &SimDisk) -> (Option<String>, u64) {
-        let (spares, (failure, failures)) = (Arc::<Spares>::default(), channel());
+        let (spares, (failure, failures)) = (Arc::<Spares>::default(), sync_channel(4));
         spares.begin(&[]);
         let on_failure: OnFailure =
             Arc::new(move |error: StoreError| failure.send(error.to_string()).unwrap());
