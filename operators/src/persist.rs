@@ -52,6 +52,8 @@ pub(crate) fn persist<'scope>(
             let mut owed: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
             // Below the first everything is worked off, below the second it is handed over.
             let (mut closed, mut handed) = (0, 0);
+            // Counted along: a group may have thousands of epochs.
+            let mut source_bytes = bytes_of(&of_source);
             move |(changed, frontier), (source_parts, source_frontier), output| {
                 let index = output.output_index();
                 let mut owe = |capability: InputCapability<u64>| {
@@ -66,6 +68,7 @@ pub(crate) fn persist<'scope>(
                 });
                 source_parts.for_each(|capability, parts| {
                     let Some(epoch) = owe(capability) else { return };
+                    source_bytes += parts.iter().map(|part| part.bytes().len() as u64).sum::<u64>();
                     of_source.entry(epoch).or_default().append(parts);
                 });
                 // Complete epochs go to the store; their capabilities stay here.
@@ -77,15 +80,14 @@ pub(crate) fn persist<'scope>(
                     processed.into_iter().chain(source_frontier.frontier().first().copied()).min();
                 closed = first.unwrap_or(newest).max(closed);
                 let gathered = &mut *shared.gathered.borrow_mut();
-                let sources = of_source.values().flatten().map(|part| part.bytes().len() as u64);
-                let cut = store.cut(worker, closed, gathered.bytes() + sources.sum::<u64>());
+                let cut = store.cut(worker, closed, gathered.bytes() + source_bytes);
                 // The end of a group is one epoch for all workers, and may be ahead of this one.
                 if cut > handed && cut <= closed {
                     hand_over(gathered, &mut of_source, cut, |epoch, part| {
                         store.append(worker, epoch, part);
                     });
                     store.closed(worker, cut);
-                    handed = cut;
+                    (handed, source_bytes) = (cut, bytes_of(&of_source));
                 }
                 let early = mistakes::has(Mistake::AcknowledgeBeforeDurable);
                 let durable = if early { closed } else { store.durable(worker) };
@@ -99,6 +101,11 @@ pub(crate) fn persist<'scope>(
             }
         },
     )
+}
+
+/// Bytes of what the source wrote and nobody handed over.
+fn bytes_of(of_source: &BTreeMap<u64, Vec<EpochPart>>) -> u64 {
+    of_source.values().flatten().map(|part| part.bytes().len() as u64).sum()
 }
 
 /// Hands over everything before `end` in the order of epochs; of one epoch what the source wrote
