@@ -19,6 +19,9 @@ fn at_every_step(seeds: u64, stride: u64, most: u64) -> Counted {
             if counted.crashes == most {
                 return counted;
             }
+            if counted.crashes.is_multiple_of(5_000) {
+                println!("{} of {most} crashes, seed {seed}", counted.crashes);
+            }
         }
     }
     counted

@@ -140,11 +140,12 @@ impl World {
     /// The disk that a whole plan leaves behind.
     pub(crate) fn left(mut self) -> Result<SimDisk, String> {
         self.life()?;
-        Ok(self.disk)
+        Ok(self.disk.copy())
     }
 
     fn crash(&mut self, counted: &mut Counted) {
         if self.plan.power {
+            self.let_go();
             let before = self.disk.kept_and_lost();
             self.disk = self.disk.power_cut(&mut self.random);
             let after = self.disk.kept_and_lost();
@@ -154,6 +155,11 @@ impl World {
         } else {
             self.disk.killed();
         }
+    }
+
+    /// The disk tells the world outside of its end, and that has the disk: nobody would free them.
+    fn let_go(&self) {
+        self.disk.on_cut(Arc::new(|| ()));
     }
 
     fn clock(&self) -> Clock {
@@ -383,5 +389,11 @@ impl World {
             all.insert(twin, log);
         }
         Ok(Some(all))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

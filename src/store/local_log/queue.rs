@@ -18,7 +18,17 @@ const BUFFER_BYTES_MAX: usize = 32 << 20;
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 
 /// The parts of one epoch by worker, those of one worker in the order in which they came.
-pub(super) type Parts = Vec<(usize, EpochPart)>;
+pub(super) type Parts = Vec<Handed>;
+
+/// What a worker handed over.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) worker: usize,
+    pub(super) part: EpochPart,
+    /// The first epoch of which it may hold something: where many share a sync, a part is that of
+    /// its newest epoch and has what the ones before it wrote.
+    since: u64,
+}
 
 /// Shared between the workers and the log thread.
 #[derive(Default)]
@@ -72,6 +82,11 @@ pub(super) enum Work {
 fn not_durable(through: &[u64], unwritten: Option<u64>) -> u64 {
     let closed = through.iter().copied().min().unwrap_or(0);
     unwritten.map_or(closed, |first| first.min(closed))
+}
+
+/// The first epoch of which something is in these.
+fn first_of(epochs: &BTreeMap<u64, Parts>) -> Option<u64> {
+    epochs.values().flatten().map(|handed| handed.since).min()
 }
 
 fn bytes_of(part: &EpochPart) -> u64 {
@@ -139,9 +154,10 @@ impl Queue {
         if !state.pace.as_mut().is_some_and(|pace| pace.handed(worker, bytes_of(&part))) {
             self.bytes.fetch_add(bytes_of(&part), Ordering::Relaxed);
         }
+        let since = state.pace.as_ref().map_or(epoch, |_| state.through[worker]);
         let parts = state.waiting.entry(epoch).or_default();
-        let behind = parts.partition_point(|(before, _)| *before <= worker);
-        parts.insert(behind, (worker, part));
+        let behind = parts.partition_point(|before| before.worker <= worker);
+        parts.insert(behind, Handed { worker, part, since });
     }
 
     /// A worker has handed over everything below `through`.
@@ -153,7 +169,7 @@ impl Queue {
             assert!(worked_off, "a worker hands over what it has worked off");
             let of_worker = &mut state.through[worker];
             *of_worker = through.max(*of_worker);
-            if state.writable().is_some() {
+            if state.is_writable() {
                 self.work.notify_one();
             }
             self.settle(&state)
@@ -188,8 +204,8 @@ impl Queue {
             if state.stopped || state.failed {
                 return Work::Stop;
             }
-            if let Some(first) = state.writable() {
-                return state.take(first);
+            if state.is_writable() {
+                return state.take();
             }
             if self.end_group(&mut state) {
                 drop(state);
@@ -219,7 +235,7 @@ impl Queue {
             }
             if wait == Some(limit) {
                 state.pace.as_mut().expect("it said how long").is_over();
-            } else if state.writable().is_none() {
+            } else if !state.is_writable() {
                 return Work::Seal(self.durable());
             }
         }
@@ -239,8 +255,8 @@ impl Queue {
     fn keep(&self, epochs: BTreeMap<u64, Parts>) {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept: usize = buffers.iter().map(Vec::capacity).sum();
-        for (_, part) in epochs.into_values().flatten() {
-            let buffer = part.into_buffer();
+        for handed in epochs.into_values().flatten() {
+            let buffer = handed.part.into_buffer();
             let bytes = buffer.capacity();
             if bytes >= BUFFER_BYTES_MIN && kept + bytes <= BUFFER_BYTES_MAX {
                 kept += bytes;
@@ -278,7 +294,7 @@ impl Queue {
 
     /// Moves `durable` to where it may be; whether it moved.
     fn settle(&self, state: &State) -> bool {
-        let unwritten = state.writing.or(state.waiting.keys().next().copied());
+        let unwritten = state.writing.or_else(|| first_of(&state.waiting));
         let durable = not_durable(&state.through, unwritten);
         let moves = !state.failed && durable > self.durable();
         if moves {
@@ -293,10 +309,10 @@ impl Queue {
 }
 
 impl State {
-    /// The first epoch that all workers have closed and nobody has written.
-    fn writable(&self) -> Option<u64> {
+    /// Whether there is an epoch that all workers have closed and nobody has written.
+    fn is_writable(&self) -> bool {
         let closed = not_durable(&self.through, None);
-        self.waiting.keys().next().copied().filter(|first| *first < closed)
+        self.waiting.keys().next().is_some_and(|first| *first < closed)
     }
 
     /// How long the workers wait before they hand over the next group, if there is one.
@@ -305,11 +321,11 @@ impl State {
     }
 
     /// Everything that all workers have closed.
-    fn take(&mut self, first: u64) -> Work {
+    fn take(&mut self) -> Work {
         let later = self.waiting.split_off(&not_durable(&self.through, None));
-        self.writing = Some(first);
         let epochs = std::mem::replace(&mut self.waiting, later);
-        self.writing_bytes = epochs.values().flatten().map(|(_, part)| bytes_of(part)).sum();
+        self.writing = first_of(&epochs);
+        self.writing_bytes = epochs.values().flatten().map(|handed| bytes_of(&handed.part)).sum();
         Work::Epochs(epochs)
     }
 }
@@ -354,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn a_part_with_earlier_epochs_keeps_all_of_them_from_being_durable() {
+        let clock: Clock = Arc::new(|| 0);
+        let queue = Queue::default();
+        queue.begin(1, 7, Some(Pace::new((Duration::from_secs(1), 1000), clock, 1, 7)));
+        queue.group(11);
+        assert_eq!(queue.cut(0, 12, bytes_of(&part())), 12, "the first goes at once");
+        queue.append(0, 11, part());
+        queue.closed(0, 12);
+        assert_eq!(queue.durable(), 8, "what epoch 9 wrote is in the part of epoch 11");
+        let Work::Epochs(epochs) = queue.next(None, true) else { panic!("there is work") };
+        assert_eq!(queue.durable(), 8);
+        queue.written(epochs);
+        assert_eq!(queue.durable(), 12);
+    }
+
+    #[test]
     fn an_epoch_is_taken_when_all_workers_have_closed_it() {
         let queue = Queue::default();
         queue.begin(2, 0, None);
@@ -372,7 +404,8 @@ mod tests {
         let queue = Queue::default();
         let part = |bytes| EpochPart::with_buffer(Vec::with_capacity(bytes));
         let large = BUFFER_BYTES_MAX - BUFFER_BYTES_MIN;
-        let parts = [1, large, 2 * BUFFER_BYTES_MIN, BUFFER_BYTES_MIN].map(|it| (0, part(it)));
+        let parts = [1, large, 2 * BUFFER_BYTES_MIN, BUFFER_BYTES_MIN];
+        let parts = parts.map(|it| Handed { worker: 0, part: part(it), since: 1 });
         queue.keep(BTreeMap::from([(1, Vec::from(parts))]));
         let capacities: Vec<_> = (0..3).map(|_| queue.buffer().capacity()).collect();
         assert_eq!(capacities, [BUFFER_BYTES_MIN, large, 0]);

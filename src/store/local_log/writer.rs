@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use twinflow_operators::store::{EpochPart, StoreError, Swept};
+use twinflow_operators::store::{StoreError, Swept};
 
 use super::counters::Counters;
 use super::dead_letters::DeadLetters;
@@ -17,7 +17,7 @@ use super::history::History;
 use super::marker::{self, Known};
 use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
-use super::queue::Parts;
+use super::queue::{Handed, Parts};
 use super::room::Room;
 use super::segment::{new_name, segment_name};
 use super::spares::{Spares, spare_name};
@@ -118,13 +118,13 @@ impl Writer {
     fn parts<'a>(
         &mut self,
         epoch: u64,
-        parts: impl IntoIterator<Item = &'a (usize, EpochPart)> + Clone,
+        parts: impl IntoIterator<Item = &'a Handed> + Clone,
     ) -> Result<(), StoreError> {
         self.frame(FrameKind::Epoch, epoch, |letters, body| {
             let mut parts = parts.clone().into_iter();
-            parts.try_fold(0, |entries, (_, part)| Ok(entries + letters.copy(part, body)?))
+            parts.try_fold(0, |entries, handed| Ok(entries + letters.copy(&handed.part, body)?))
         })?;
-        let swept = parts.into_iter().map(|(worker, part)| (*worker, *part.swept()));
+        let swept = parts.into_iter().map(|handed| (handed.worker, *handed.part.swept()));
         self.swept.extend(swept.filter(|(_, swept)| swept.number > 0));
         Ok(())
     }
