@@ -281,6 +281,12 @@ impl<'f> Row<'f> {
         RowKind::from_number(self.0[30]).expect("a checked row has a known kind")
     }
 
+    /// Whether it is of this kind: one comparison where [`Self::kind`] is a table.
+    #[inline]
+    pub fn is(&self, kind: RowKind) -> bool {
+        self.0[30] == kind as u8
+    }
+
     /// How the payload is meant.
     #[inline]
     pub fn format(&self) -> Format {

@@ -1,6 +1,10 @@
 //! Messages as a processor sees them: values in arrival order, metadata on request.
 
-use std::{error::Error as StdError, fmt, ops::Deref};
+use std::{
+    error::Error as StdError,
+    fmt,
+    ops::{Deref, Range},
+};
 
 use serde::Deserialize;
 use twinflow_connectors::{
@@ -148,6 +152,12 @@ impl<'a, M> Messages<'a, M> {
     pub fn new(values: &'a [M], infos: &'a [MessageInfo<'a>]) -> Self {
         debug_assert_eq!(values.len(), infos.len(), "one info per value");
         Self { values, infos }
+    }
+
+    /// Some of them.
+    #[inline]
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        Self { values: &self.values[range.clone()], infos: &self.infos[range] }
     }
 
     /// Each message with its metadata.
