@@ -31,8 +31,47 @@ pub enum Bench {
     W2(Options),
     /// The function of W1 at a fixed rate, open loop: latency from the moment a message was due
     W3(Options),
+    /// W1 with durable states beside the same without; with `--kill` also the way back after SIGKILL
+    W4(W4Options),
     /// Requests over connections that stay open, beside a bare handler
     Rest(Options),
+    /// One life of the engine that `w4 --kill` kills
+    #[command(hide = true)]
+    W4Life(LifeOptions),
+}
+
+/// How to run W4.
+#[derive(Clone, Debug, clap::Args)]
+pub struct W4Options {
+    /// What it has in common with the others.
+    #[command(flatten)]
+    pub options: Options,
+    /// Also kills the engine with SIGKILL while messages fall due at `--rate`, and starts it again
+    #[arg(long)]
+    pub kill: bool,
+    /// When it is killed, in milliseconds after the first message was due; as long again follows
+    #[arg(long, default_value_t = 6_000, value_parser = value_parser!(u64).range(1..=600_000))]
+    pub kill_after_ms: u64,
+}
+
+/// What a life is told by the program that holds its input.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LifeOptions {
+    /// The socket that serves the records
+    #[arg(long)]
+    pub upstream: PathBuf,
+    /// The state directory
+    #[arg(long)]
+    pub state_dir: PathBuf,
+    /// Worker threads, each with a source of its own
+    #[arg(long)]
+    pub workers: usize,
+    /// Payload bytes: 100 or 500
+    #[arg(long)]
+    pub bytes: usize,
+    /// How durable it keeps its twins
+    #[arg(long, value_enum)]
+    pub durable: Durable,
 }
 
 /// Which systems take part.
@@ -70,22 +109,26 @@ pub struct Options {
     /// How many runs of each system
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
     pub runs: u64,
-    /// Messages due a second: 10,000 for w3; rest answers as fast as it can without it
+    /// Messages due a second: 10,000 for w3 and w4; rest answers as fast as it can without it
     #[arg(long, value_parser = value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// Messages, the first of the data set: 2,000,000, half as many of 500 bytes, five seconds of
     /// w3, 50,000 requests
     #[arg(long, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub messages: Option<u64>,
+    /// w1, w2, w4: how often the records are handed over, one pass behind the other: once, for w4
+    /// twelve times
+    #[arg(long, value_parser = value_parser!(u64).range(1..=10_000))]
+    pub passes: Option<u64>,
     /// rest: connections that stay open
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
     pub connections: u64,
     /// rest: each request shows a key, which the engine checks
     #[arg(long)]
     pub keyed: bool,
-    /// How durable the engine keeps its twins
-    #[arg(long, value_enum, default_value_t = Durable::Off)]
-    pub durable: Durable,
+    /// How durable the engine keeps its twins: off, for w4 every-second
+    #[arg(long, value_enum)]
+    pub durable: Option<Durable>,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -97,19 +140,37 @@ impl Options {
         self.rate.unwrap_or(10_000)
     }
 
+    /// How durable an engine is that nothing else is said of.
+    pub fn durable_or_off(&self) -> Durable {
+        self.durable.unwrap_or_default()
+    }
+
     /// Makes or reads the data set of `workload`.
     pub fn data_set(&self, workload: &str) -> Result<DataSet> {
         let plan = self.plan(workload)?;
-        match &self.data {
+        let data = match &self.data {
             Some(path) => {
                 eprintln!("reading {}", path.display());
-                DataSet::read(path, &plan)
+                DataSet::read(path, &plan)?
             }
             None => {
                 eprintln!("making {:?} of {} bytes", plan.amount, self.bytes);
-                Ok(DataSet::generate(&plan))
+                DataSet::generate(&plan)
             }
+        };
+        Ok(data.repeated(self.passes_of(workload)?))
+    }
+
+    /// How often the records of `workload` are handed over.
+    fn passes_of(&self, workload: &str) -> Result<usize> {
+        let default = match workload {
+            "w4" => 12,
+            _ => 1,
+        };
+        if self.passes.is_some() && !matches!(workload, "w1" | "w2" | "w4") {
+            return Err(format!("--passes is for w1, w2 and w4, not for {workload}").into());
         }
+        Ok(usize::try_from(self.passes.unwrap_or(default))?)
     }
 
     /// What the data set of `workload` is made of.
@@ -142,7 +203,9 @@ mod tests {
         let words = std::iter::once("twinflow-bench").chain(line.split(' '));
         match Args::try_parse_from(words).unwrap().bench {
             Bench::W1(options) | Bench::W2(options) | Bench::W3(options) => options,
+            Bench::W4(w4) => w4.options,
             Bench::Rest(options) => options,
+            Bench::W4Life(life) => panic!("{life:?}"),
         }
     }
 
@@ -152,13 +215,24 @@ mod tests {
         let plan = options(line).plan("w1").unwrap();
         assert_eq!((plan.sources, plan.twins, plan.size), (2, 1000, Size::Large));
         assert_eq!(plan.amount, Amount::Total(1_000_000));
-        assert_eq!(options(line).durable, Durable::EverySecond);
+        assert_eq!(options(line).durable, Some(Durable::EverySecond));
     }
 
     #[test]
     fn a_paced_run_takes_as_many_of_each_source() {
         let plan = options("w3 --workers 2 --rate 1000 --messages 3001").plan("w3").unwrap();
         assert_eq!(plan.amount, Amount::OfEachSource(1500));
+    }
+
+    #[test]
+    fn passes_are_for_throughput() {
+        let passes = |line: &str| {
+            let workload = line.split(' ').next().unwrap();
+            options(line).passes_of(workload).map_err(|error| error.to_string())
+        };
+        assert_eq!([passes("w1"), passes("w4"), passes("w2 --passes 3")], [Ok(1), Ok(12), Ok(3)]);
+        let refused = passes("w3 --passes 2").unwrap_err();
+        assert_eq!(refused, "--passes is for w1, w2 and w4, not for w3");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::rest::{Load, load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
-use crate::{clock, w3};
+use crate::{clock, w3, w4};
 
 /// How many values the wake floor is measured with, if the run has as many messages.
 const FLOOR_SAMPLES: usize = 5_000;
@@ -25,14 +25,16 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
         Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options))?,
         Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options))?,
         Bench::W3(options) => latency(options, &systems(options))?,
+        Bench::W4(options) => w4::run(options)?,
         Bench::Rest(options) => rest(options, &systems(options))?,
+        Bench::W4Life(options) => return w4::live(options).map(|()| Verdict::Ok),
     };
     Ok(summary.check)
 }
 
 /// The systems that take part, the limit first.
 fn systems(options: &Options) -> Vec<Box<dyn System>> {
-    let engine = Twinflow::new(options.durable).keyed(options.keyed);
+    let engine = Twinflow::new(options.durable_or_off()).keyed(options.keyed);
     match options.system {
         Systems::Limit => vec![Box::new(Limit)],
         Systems::Twinflow => vec![Box::new(engine)],

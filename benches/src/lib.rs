@@ -1,4 +1,4 @@
-//! Workloads W1 to W3 and REST, each beside its own limit: a plain program without an engine.
+//! Workloads W1 to W4 and REST, each beside its own limit: a plain program without an engine.
 
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
@@ -21,6 +21,7 @@ pub mod system;
 pub mod w1;
 pub mod w2;
 pub mod w3;
+pub mod w4;
 
 /// What went wrong, for a person to read.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

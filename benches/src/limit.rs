@@ -69,8 +69,10 @@ impl<'d, F: TwinFunction> Worker<'d, F> {
 pub fn plain_loop<F: TwinFunction>(function: F, partitions: &[Partition]) -> Result<Check> {
     let mut worker = Worker::new(function);
     for partition in partitions {
-        for i in 0..partition.len() {
-            worker.handle(partition.record(i))?;
+        for _ in 0..partition.passes() {
+            for i in 0..partition.len() {
+                worker.handle(partition.record(i))?;
+            }
         }
     }
     Ok(worker.finish())
@@ -106,10 +108,12 @@ pub fn parse_only<F: TwinFunction>(partitions: &[Partition]) -> Result<()> {
             .iter()
             .map(|partition| {
                 scope.spawn(move || {
-                    (0..partition.len()).try_for_each(|i| {
-                        black_box(F::parse(partition.record(i).1)?);
-                        Ok(())
-                    })
+                    for _ in 0..partition.passes() {
+                        for i in 0..partition.len() {
+                            black_box(F::parse(partition.record(i).1)?);
+                        }
+                    }
+                    Ok(())
                 })
             })
             .collect();
@@ -160,6 +164,20 @@ mod tests {
                 assert_eq!(checks(5_000, sources, distribution).each_ref(), expected);
             }
         }
+    }
+
+    #[test]
+    fn every_pass_counts() {
+        let once = data(Format::Json, 5_000, 2, Distribution::Uniform);
+        let again = once.clone().repeated(3);
+        let check = |partitions| plain_loop(Counting::default(), partitions).unwrap();
+        assert_eq!(again.len(), 3 * once.len());
+        assert_ne!(check(again.partitions()), check(once.partitions()));
+        let three = [once.partitions(), once.partitions(), once.partitions()].concat();
+        assert_eq!(check(again.partitions()), check(&three));
+        let of_threads = threads(Counting::default(), again.partitions()).unwrap();
+        assert_eq!(check(again.partitions()), of_threads);
+        parse_only::<Counting>(again.partitions()).unwrap();
     }
 
     /// The same sums came out of a program in another language. 2.4 % of messages alert.

@@ -56,12 +56,29 @@ fn cpu_seconds() -> f64 {
     fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_of(&stat)).unwrap_or(0.0)
 }
 
-/// Fields 14 and 15 of `stat`, counted behind the program's name, which may hold spaces.
+/// Fields 14 and 15 of `stat`.
 fn cpu_of(stat: &str) -> Option<f64> {
+    ticks_of(stat, 11)
+}
+
+/// Two fields of `stat` in seconds, counted behind the program's name, which may hold spaces.
+fn ticks_of(stat: &str, skipped: usize) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ').skip(11);
+    let mut fields = rest.split(' ').skip(skipped);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+}
+
+/// User and system time of all ended children of this process.
+pub fn children_cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").ok();
+    stat.and_then(|stat| ticks_of(&stat, 13)).unwrap_or(0.0)
+}
+
+/// The most memory that another process has held so far, in millions of bytes.
+pub fn peak_rss_mb_of(process: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok();
+    status.and_then(|text| peak_of(&text)).unwrap_or(0.0)
 }
 
 /// The peak of memory in millions of bytes, nought where there is no `/proc`.
@@ -83,6 +100,7 @@ mod tests {
     fn processor_time_is_found_behind_any_name() {
         let stat = "7 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 25 0 0";
         assert_eq!(cpu_of(stat), Some(1.75));
+        assert_eq!(ticks_of(stat, 13), Some(0.0));
         assert_eq!(cpu_of("nonsense"), None);
     }
 

@@ -113,16 +113,28 @@ impl Records {
 pub struct Partition {
     bytes: Bytes,
     layout: Layout,
+    passes: usize,
 }
 
 impl Partition {
     /// The records in `bytes`, which must be whole.
     pub fn new(bytes: Bytes, layout: Layout) -> Self {
         assert_eq!(bytes.len() % layout.stride(), 0, "records are whole");
-        Self { bytes, layout }
+        Self { bytes, layout, passes: 1 }
     }
 
-    /// How many records there are.
+    /// The same records, handed over so many times, one pass behind the other.
+    #[must_use]
+    pub fn repeated(self, passes: usize) -> Self {
+        Self { passes, ..self }
+    }
+
+    /// How often the records are handed over.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// How many records there are in one pass.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.layout.stride()
     }
@@ -142,6 +154,11 @@ impl Partition {
         self.bytes.clone()
     }
 
+    /// The whole of record `i`.
+    pub fn line(&self, i: usize) -> &[u8] {
+        &self.bytes[i * self.layout.stride()..][..self.layout.stride()]
+    }
+
     /// Twin id and payload of record `i`.
     pub fn record(&self, i: usize) -> (&[u8], &[u8]) {
         let record = &self.bytes[i * self.layout.stride()..][..self.layout.stride()];
@@ -155,19 +172,21 @@ impl Partition {
         self.bytes.slice(start..start + self.layout.payload)
     }
 
-    /// The records in buffers of `records` each, as a network client would hand them over.
+    /// The records of one pass in buffers of `records` each, as a network client would hand them
+    /// over.
     pub fn chunks(&self, records: usize) -> impl Iterator<Item = Partition> + '_ {
         let step = records * self.layout.stride();
         (0..self.bytes.len()).step_by(step).map(move |start| Self {
             bytes: self.bytes.slice(start..self.bytes.len().min(start + step)),
             layout: self.layout,
+            passes: 1,
         })
     }
 
     /// The first `records` records, or all there are.
     pub fn first(&self, records: usize) -> Self {
         let end = self.bytes.len().min(records * self.layout.stride());
-        Self { bytes: self.bytes.slice(..end), layout: self.layout }
+        Self { bytes: self.bytes.slice(..end), ..self.clone() }
     }
 
     /// The same W2 records with the twin number as 16 hex digits, for an engine whose ids are text.
@@ -180,7 +199,7 @@ impl Partition {
             bytes.extend_from_slice(format!("{twin:016x}").as_bytes());
             bytes.extend_from_slice(payload);
         }
-        Self::new(Bytes::from(bytes), layout)
+        Self { passes: self.passes, ..Self::new(Bytes::from(bytes), layout) }
     }
 }
 

@@ -140,6 +140,12 @@ pub struct Summary {
     /// The same from due to acknowledged.
     #[serde(flatten)]
     pub acknowledged: Option<Acknowledged>,
+    /// W4: the rate with durable states over the rate without, pair by pair.
+    #[serde(flatten)]
+    pub kept: Option<Kept>,
+    /// W4: the way back after a kill.
+    #[serde(flatten)]
+    pub back: Option<Back>,
     /// Whether the runs count.
     pub check: Verdict,
 }
@@ -159,6 +165,8 @@ impl Summary {
             latency: None,
             floor: None,
             acknowledged: None,
+            kept: None,
+            back: None,
             check: Verdict::Ok,
         }
     }
@@ -196,6 +204,38 @@ impl Ratio {
             ratio_max: ratios.iter().copied().reduce(f64::max)?,
         })
     }
+}
+
+/// Median, least and largest of what durable states leave of the rate (W4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Kept {
+    #[serde(serialize_with = "three_places")]
+    kept: f64,
+    #[serde(serialize_with = "three_places")]
+    kept_min: f64,
+    #[serde(serialize_with = "three_places")]
+    kept_max: f64,
+}
+
+impl From<Ratio> for Kept {
+    fn from(ratio: Ratio) -> Self {
+        Self { kept: ratio.ratio, kept_min: ratio.ratio_min, kept_max: ratio.ratio_max }
+    }
+}
+
+/// The way back after a kill (W4): medians of times, sums of counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Back {
+    /// From the kill to the first output that had not been seen before.
+    #[serde(serialize_with = "three_places")]
+    pub first_output_ms: f64,
+    /// From the kill until the twins had handled what was due.
+    #[serde(serialize_with = "three_places")]
+    pub caught_up_ms: f64,
+    /// Outputs that never came, and acknowledged messages that the next life asked for again.
+    pub lost: u64,
+    /// Outputs that came again.
+    pub duplicates: u64,
 }
 
 /// The latencies beneath: of parked threads (W3) or of the bare handler (REST).

@@ -1,6 +1,8 @@
 //! The benchmark measures the program that users have: no feature of tests, no switch of its own,
 //! and nothing in the engine that knows of the benchmark.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +92,7 @@ fn in_bench(text: &str) -> Vec<String> {
         let known = |condition: &&str| {
             rest.strip_prefix(*condition).is_some_and(|after| after.starts_with(')'))
         };
-        if !CONDITIONS.iter().any(|condition| known(&condition)) {
+        if !CONDITIONS.iter().any(|condition| known(condition)) {
             wrong.push(format!("a condition of its own: cfg({}", first_line(rest)));
         }
     }
