@@ -31,7 +31,7 @@ pub enum Bench {
     W2(Options),
     /// The function of W1 at a fixed rate, open loop: latency from the moment a message was due
     W3(Options),
-    /// W1 with durable states beside the same without; with `--kill` also the way back after SIGKILL
+    /// W1 with durable states beside none; with `--kill` also the way back after SIGKILL
     W4(W4Options),
     /// Requests over connections that stay open, beside a bare handler
     Rest(Options),

@@ -92,7 +92,7 @@ fn in_bench(text: &str) -> Vec<String> {
         let known = |condition: &&str| {
             rest.strip_prefix(*condition).is_some_and(|after| after.starts_with(')'))
         };
-        if !CONDITIONS.iter().any(|condition| known(condition)) {
+        if !CONDITIONS.iter().any(known) {
             wrong.push(format!("a condition of its own: cfg({}", first_line(rest)));
         }
     }
