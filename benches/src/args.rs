@@ -35,6 +35,10 @@ pub enum Bench {
     W4(W4Options),
     /// Requests over connections that stay open, beside a bare handler
     Rest(Options),
+    /// What a twin costs while a million and more of them are made: memory, waits, idle processor
+    Memory(MemoryOptions),
+    /// States a second through the log, and what is written for them
+    States(StatesOptions),
     /// One life of the engine that `w4 --kill` kills
     #[command(hide = true)]
     W4Life(LifeOptions),
@@ -52,6 +56,55 @@ pub struct W4Options {
     /// When it is killed, in milliseconds after the first message was due; as long again follows
     #[arg(long, default_value_t = 6_000, value_parser = value_parser!(u64).range(1..=600_000))]
     pub kill_after_ms: u64,
+}
+
+/// How to measure memory.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MemoryOptions {
+    /// How many twins are made
+    #[arg(long, default_value_t = 5_000_000,
+          value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: u64,
+    /// After how many new twins memory is read
+    #[arg(long, default_value_t = 500_000, value_parser = value_parser!(u64).range(1..))]
+    pub step: u64,
+    /// New twins due a second
+    #[arg(long, default_value_t = 200_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+    /// Worker threads, each with a source of its own
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=64))]
+    pub workers: u64,
+    /// Seconds for which the twins then lie idle
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u64).range(1..=600))]
+    pub idle_secs: u64,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to measure states.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatesOptions {
+    /// States that change between two waits for the log, several numbers with commas
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 50_000],
+          value_parser = value_parser!(u64).range(1..=1_000_000))]
+    pub changed: Vec<u64>,
+    /// Bytes of a state, several numbers with commas
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 300, 1_000],
+          value_parser = value_parser!(u64).range(32..=1_000_000))]
+    pub bytes: Vec<u64>,
+    /// How many twins take turns
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: u64,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Where state directories are made, instead of the system's directory for temporary files
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a life is told by the program that holds its input.
@@ -205,7 +258,7 @@ mod tests {
             Bench::W1(options) | Bench::W2(options) | Bench::W3(options) => options,
             Bench::W4(w4) => w4.options,
             Bench::Rest(options) => options,
-            Bench::W4Life(life) => panic!("{life:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

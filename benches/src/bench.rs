@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::rest::{Load, load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
-use crate::{clock, w3, w4};
+use crate::{clock, memory, states, w3, w4};
 
 /// How many values the wake floor is measured with, if the run has as many messages.
 const FLOOR_SAMPLES: usize = 5_000;
@@ -27,6 +27,8 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
         Bench::W3(options) => latency(options, &systems(options))?,
         Bench::W4(options) => w4::run(options)?,
         Bench::Rest(options) => rest(options, &systems(options))?,
+        Bench::Memory(options) => return memory::run(options),
+        Bench::States(options) => return states::run(options),
         Bench::W4Life(options) => return w4::live(options).map(|()| Verdict::Ok),
     };
     Ok(summary.check)

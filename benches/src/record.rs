@@ -45,14 +45,8 @@ impl Format {
     fn write(self, out: &mut Vec<u8>, seq: u64, twin: u64, draw: u64, size: Size) {
         match self {
             Self::Json => {
-                let mut id = *b"twin-0000000\t";
-                let digits = &mut id["twin-".len()..][..ID_DIGITS];
-                let mut rest = twin;
-                for digit in digits.iter_mut().rev() {
-                    *digit += u8::try_from(rest % 10).expect("a digit is below ten");
-                    rest /= 10;
-                }
-                out.extend_from_slice(&id);
+                out.extend_from_slice(&Records::id(twin));
+                out.push(b'\t');
                 write_json(out, seq, draw, size);
                 out.push(b'\n');
             }
@@ -95,6 +89,17 @@ impl Records {
     /// The records of the data set whose twins `picker` chooses.
     pub fn new(picker: TwinPicker) -> Self {
         Self { picker, draws: Draws::new(SEED) }
+    }
+
+    /// The id of a twin in W1.
+    pub fn id(twin: u64) -> [u8; 12] {
+        let mut id = *b"twin-0000000";
+        let mut rest = twin;
+        for digit in id["twin-".len()..].iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).expect("a digit is below ten");
+            rest /= 10;
+        }
+        id
     }
 
     /// The twin of record `seq`.

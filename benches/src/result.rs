@@ -173,14 +173,19 @@ impl Summary {
 
     /// Prints it, as JSON or for a person.
     pub fn print(&self, json: bool) {
-        let text = to_json(self);
-        if json {
-            println!("{text}");
-            return;
-        }
-        let pairs = text.trim_matches(['{', '}']).replace('"', "").replace(':', " ");
-        println!("{}", pairs.replace("summary true,", "summary: ").replace(',', ", "));
+        print_pairs(self, json);
     }
+}
+
+/// Prints a line as JSON, or its names and values for a person.
+pub fn print_pairs(line: &impl Serialize, json: bool) {
+    let text = to_json(line);
+    if json {
+        println!("{text}");
+        return;
+    }
+    let pairs = text.trim_matches(['{', '}']).replace('"', "").replace(':', " ");
+    println!("{}", pairs.replace("summary true,", "summary: ").replace(',', ", "));
 }
 
 /// Median, least and largest of the pairs' ratios.
@@ -298,17 +303,18 @@ pub fn median_latency(runs: &[Latency]) -> Option<Latency> {
     })
 }
 
-fn to_json(line: &impl Serialize) -> String {
+/// A line as JSON.
+pub fn to_json(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("a result line has no maps with odd keys")
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn whole<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn whole<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(value.round() as u64)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn three_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn three_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value * 1e3).round() / 1e3)
 }
 
