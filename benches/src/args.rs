@@ -182,12 +182,34 @@ pub struct Options {
     /// How durable the engine keeps its twins: off, for w4 every-second
     #[arg(long, value_enum)]
     pub durable: Option<Durable>,
+    /// w1, w2, w3: runs once more under `perf record` and prints where the time goes, stage by
+    /// stage; it takes a build with `--profile profiling`
+    #[arg(long)]
+    pub profile: bool,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,
 }
 
 impl Options {
+    /// The command line that hands over the same records to an engine that is as durable.
+    pub fn arguments(&self, workload: &str) -> Vec<String> {
+        let (dist, durable) = (value(&self.dist), value(&self.durable_or_off()));
+        let line = [
+            ("--workers", Some(self.workers.to_string())),
+            ("--twins", Some(self.twins.to_string())),
+            ("--bytes", Some(self.bytes.to_string())),
+            ("--dist", Some(dist)),
+            ("--durable", Some(durable)),
+            ("--data", self.data.as_ref().map(|path| path.display().to_string())),
+            ("--rate", self.rate.map(|rate| rate.to_string())),
+            ("--messages", self.messages.map(|messages| messages.to_string())),
+            ("--passes", self.passes.map(|passes| passes.to_string())),
+        ];
+        let pairs = line.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        std::iter::once(workload.to_owned()).chain(pairs.flatten()).collect()
+    }
+
     /// The rate of a paced run.
     pub fn paced_rate(&self) -> u64 {
         self.rate.unwrap_or(10_000)
@@ -248,6 +270,12 @@ impl Options {
     }
 }
 
+/// How a value is written on the command line.
+pub(crate) fn value(of: &impl ValueEnum) -> String {
+    let value = of.to_possible_value();
+    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +303,15 @@ mod tests {
     fn a_paced_run_takes_as_many_of_each_source() {
         let plan = options("w3 --workers 2 --rate 1000 --messages 3001").plan("w3").unwrap();
         assert_eq!(plan.amount, Amount::OfEachSource(1500));
+    }
+
+    #[test]
+    fn the_same_run_is_asked_for_again() {
+        let line =
+            "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a --passes 3";
+        let first = options(line);
+        let again = options(&first.arguments("w1").join(" "));
+        assert_eq!(format!("{first:?}"), format!("{again:?}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and a second or two for the data set: about five seconds.
 
 use crate::Result;
-use crate::args::{Bench, Options, Systems};
+use crate::args::{Bench, Options, Systems, W4Options};
 use crate::check::Check;
 use crate::data::DataSet;
 use crate::engine::Twinflow;
@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::rest::{Load, load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
-use crate::{clock, memory, states, w3, w4};
+use crate::{clock, memory, profile, states, w3, w4};
 
 /// How many values the wake floor is measured with, if the run has as many messages.
 const FLOOR_SAMPLES: usize = 5_000;
@@ -31,7 +31,21 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
         Bench::States(options) => return states::run(options),
         Bench::W4Life(options) => return w4::live(options).map(|()| Verdict::Ok),
     };
+    profile(bench)?;
     Ok(summary.check)
+}
+
+/// Where the time goes, if that is asked for.
+fn profile(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::W1(options) if options.profile => profile::run("w1", options),
+        Bench::W2(options) if options.profile => profile::run("w2", options),
+        Bench::W3(options) if options.profile => profile::run("w3", options),
+        Bench::W4(W4Options { options, .. }) | Bench::Rest(options) if options.profile => {
+            Err("--profile is for w1, w2 and w3".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The systems that take part, the limit first.

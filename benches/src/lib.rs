@@ -15,6 +15,7 @@ pub mod limit;
 pub mod memory;
 pub mod meter;
 pub mod payload;
+pub mod profile;
 pub mod record;
 pub mod rest;
 pub mod result;

@@ -2,7 +2,7 @@
 //! and how many bytes are written for each byte of state.
 //!
 //! Estimate: a state costs 0.3-0.5 us in the worker and 0.3-1 us in the log's thread, and a wait
-//! one sync of 0.2-1 ms: 1,000 states of 300 bytes take 1-2 ms, 50,000 take 40 ms. A state is written
+//! one sync of 0.2-1 ms: 1,000 states of 300 bytes take 1-2 ms, 50,000 take 40 ms. It is written
 //! with 30 bytes of its own beside it, a group begins on a block of 4,096 bytes, and new segments
 //! are filled with zeros before they are used: 1.3-2.5 bytes for one.
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::engine::HANDLED;
 use super::outputs::{Expected, Outputs};
 use super::upstream::Upstream;
+use crate::args::value;
 use crate::check::Check;
 use crate::data::DataSet;
 use crate::result::Back;
@@ -148,18 +149,13 @@ struct Life {
 impl Life {
     /// Starts this program once more, as the engine.
     fn begin(plan: &Plan, dir: &Path, socket: &Path) -> Result<Self> {
-        let durable = match plan.durable {
-            Durable::Off => "off",
-            Durable::EveryEpoch => "every-epoch",
-            Durable::EverySecond => "every-second",
-        };
         let mut child = Command::new(std::env::current_exe()?)
             .arg("w4-life")
             .arg("--upstream")
             .arg(socket)
             .arg("--state-dir")
             .arg(dir.join("state"))
-            .args(["--workers", &plan.workers.to_string(), "--durable", durable])
+            .args(["--workers", &plan.workers.to_string(), "--durable", &value(&plan.durable)])
             .args(["--bytes", &plan.bytes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
