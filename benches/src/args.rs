@@ -35,6 +35,8 @@ pub enum Bench {
     W4(W4Options),
     /// Requests over connections that stay open, beside a bare handler
     Rest(Options),
+    /// w1 and w2 over distributions, twins, sizes and workers, as one table of ratios
+    Grid(GridOptions),
     /// What a twin costs while a million and more of them are made: memory, waits, idle processor
     Memory(MemoryOptions),
     /// States a second through the log, and what is written for them
@@ -56,6 +58,74 @@ pub struct W4Options {
     /// When it is killed, in milliseconds after the first message was due; as long again follows
     #[arg(long, default_value_t = 6_000, value_parser = value_parser!(u64).range(1..=600_000))]
     pub kill_after_ms: u64,
+}
+
+/// A workload of the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GridWorkload {
+    /// JSON messages
+    W1,
+    /// Opaque bytes
+    W2,
+}
+
+/// What the grid is made of; each list is several values with commas.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GridOptions {
+    /// Workloads
+    #[arg(long, value_delimiter = ',', value_enum, default_values = ["w1", "w2"])]
+    pub workloads: Vec<GridWorkload>,
+    /// How messages spread over twins
+    #[arg(long, value_delimiter = ',', value_enum, default_values = ["uniform", "zipf"])]
+    pub dists: Vec<Distribution>,
+    /// Numbers of twins
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000],
+          value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: Vec<u64>,
+    /// Payload bytes
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 500])]
+    pub bytes: Vec<usize>,
+    /// Numbers of workers
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2],
+          value_parser = value_parser!(u64).range(1..=64))]
+    pub workers: Vec<u64>,
+    /// How many runs of each system
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
+    pub runs: u64,
+    /// Messages: 2,000,000, half as many of 500 bytes
+    #[arg(long, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub messages: Option<u64>,
+    /// Draws the table into this directory
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl GridOptions {
+    /// The options of one cell.
+    pub fn options(&self, dist: Distribution, twins: u64, bytes: usize, workers: u64) -> Options {
+        Options {
+            workers,
+            twins,
+            bytes,
+            dist,
+            data: None,
+            system: Systems::Both,
+            runs: self.runs,
+            rate: None,
+            messages: self.messages,
+            passes: None,
+            connections: 1,
+            keyed: false,
+            durable: None,
+            profile: false,
+            plots: None,
+            json: self.json,
+            quiet: true,
+        }
+    }
 }
 
 /// How to measure memory.
@@ -186,9 +256,15 @@ pub struct Options {
     /// stage; it takes a build with `--profile profiling`
     #[arg(long)]
     pub profile: bool,
+    /// w3: draws the distribution of latencies into this directory
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Prints nothing: a cell of the grid has a line of its own.
+    #[arg(skip)]
+    pub quiet: bool,
 }
 
 impl Options {

@@ -200,6 +200,11 @@ pub struct Ratio {
 }
 
 impl Ratio {
+    /// The median.
+    pub fn median(&self) -> f64 {
+        self.ratio
+    }
+
     /// The ratios of pairs `(limit, system)` of rates; none without pairs.
     pub fn of_pairs(pairs: &[(f64, f64)]) -> Option<Self> {
         let ratios: Vec<f64> = pairs.iter().map(|(limit, system)| system / limit).collect();
