@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 use twinflow_connectors::{
-    Connector, ConnectorAbout, ConnectorInfo, Reached,
+    Connector, ConnectorAbout, ConnectorInfo,
     backoff::Backoff,
     error::ConnectorError,
     link::{Link, Slot},
@@ -57,7 +57,9 @@ impl ConnectionSettings {
     }
 }
 
-type ReachFuture<'a> = Pin<Box<dyn Future<Output = Result<Reached, ConnectorError>> + Send + 'a>>;
+#[cfg(feature = "server")]
+type ReachFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<twinflow_connectors::Reached, ConnectorError>> + Send + 'a>>;
 type RunFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ConnectorError>> + Send + 'a>>;
 
 /// A connector whose type was forgotten.
@@ -67,6 +69,7 @@ pub(crate) trait AnyConnector: Send {
     fn about(&self) -> ConnectorAbout;
     fn info(&self) -> ConnectorInfo;
     fn prepare(&mut self) -> Result<(), ConnectorError>;
+    #[cfg(feature = "server")]
     fn reach(&mut self) -> ReachFuture<'_>;
     fn run(&mut self, link: Link) -> RunFuture<'_>;
 }
@@ -92,6 +95,7 @@ impl<C: Connector> AnyConnector for C {
         Connector::prepare(self)
     }
 
+    #[cfg(feature = "server")]
     fn reach(&mut self) -> ReachFuture<'_> {
         Box::pin(Connector::reach(self))
     }

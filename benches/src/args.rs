@@ -31,8 +31,170 @@ pub enum Bench {
     W2(Options),
     /// The function of W1 at a fixed rate, open loop: latency from the moment a message was due
     W3(Options),
+    /// W1 with durable states beside none; with `--kill` also the way back after SIGKILL
+    W4(W4Options),
     /// Requests over connections that stay open, beside a bare handler
     Rest(Options),
+    /// w1 and w2 over distributions, twins, sizes and workers, as one table of ratios
+    Grid(GridOptions),
+    /// What a twin costs while a million and more of them are made: memory, waits, idle processor
+    Memory(MemoryOptions),
+    /// States a second through the log, and what is written for them
+    States(StatesOptions),
+    /// One life of the engine that `w4 --kill` kills
+    #[command(hide = true)]
+    W4Life(LifeOptions),
+}
+
+/// How to run W4.
+#[derive(Clone, Debug, clap::Args)]
+pub struct W4Options {
+    /// What it has in common with the others.
+    #[command(flatten)]
+    pub options: Options,
+    /// Also kills the engine with SIGKILL while messages fall due at `--rate`, and starts it again
+    #[arg(long)]
+    pub kill: bool,
+    /// When it is killed, in milliseconds after the first message was due; as long again follows
+    #[arg(long, default_value_t = 6_000, value_parser = value_parser!(u64).range(1..=600_000))]
+    pub kill_after_ms: u64,
+}
+
+/// A workload of the grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GridWorkload {
+    /// JSON messages
+    W1,
+    /// Opaque bytes
+    W2,
+}
+
+/// What the grid is made of; each list is several values with commas.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GridOptions {
+    /// Workloads
+    #[arg(long, value_delimiter = ',', value_enum, default_values = ["w1", "w2"])]
+    pub workloads: Vec<GridWorkload>,
+    /// How messages spread over twins
+    #[arg(long, value_delimiter = ',', value_enum, default_values = ["uniform", "zipf"])]
+    pub dists: Vec<Distribution>,
+    /// Numbers of twins
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000],
+          value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: Vec<u64>,
+    /// Payload bytes
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 500])]
+    pub bytes: Vec<usize>,
+    /// Numbers of workers
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2],
+          value_parser = value_parser!(u64).range(1..=64))]
+    pub workers: Vec<u64>,
+    /// How many runs of each system
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
+    pub runs: u64,
+    /// Messages: 2,000,000, half as many of 500 bytes
+    #[arg(long, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub messages: Option<u64>,
+    /// Draws the table into this directory
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl GridOptions {
+    /// The options of one cell.
+    pub fn options(&self, dist: Distribution, twins: u64, bytes: usize, workers: u64) -> Options {
+        Options {
+            workers,
+            twins,
+            bytes,
+            dist,
+            data: None,
+            system: Systems::Both,
+            runs: self.runs,
+            rate: None,
+            messages: self.messages,
+            passes: None,
+            connections: 1,
+            keyed: false,
+            durable: None,
+            profile: false,
+            plots: None,
+            json: self.json,
+            quiet: true,
+        }
+    }
+}
+
+/// How to measure memory.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MemoryOptions {
+    /// How many twins are made
+    #[arg(long, default_value_t = 5_000_000,
+          value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: u64,
+    /// After how many new twins memory is read
+    #[arg(long, default_value_t = 500_000, value_parser = value_parser!(u64).range(1..))]
+    pub step: u64,
+    /// New twins due a second
+    #[arg(long, default_value_t = 200_000, value_parser = value_parser!(u64).range(1..))]
+    pub rate: u64,
+    /// Worker threads, each with a source of its own
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=64))]
+    pub workers: u64,
+    /// Seconds for which the twins then lie idle
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u64).range(1..=600))]
+    pub idle_secs: u64,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to measure states.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatesOptions {
+    /// States that change between two waits for the log, several numbers with commas
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 50_000],
+          value_parser = value_parser!(u64).range(1..=1_000_000))]
+    pub changed: Vec<u64>,
+    /// Bytes of a state, several numbers with commas
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 300, 1_000],
+          value_parser = value_parser!(u64).range(32..=1_000_000))]
+    pub bytes: Vec<u64>,
+    /// How many twins take turns
+    #[arg(long, default_value_t = 100_000, value_parser = value_parser!(u64).range(1..=MOST_TWINS))]
+    pub twins: u64,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Where state directories are made, instead of the system's directory for temporary files
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Prints a JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a life is told by the program that holds its input.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LifeOptions {
+    /// The socket that serves the records
+    #[arg(long)]
+    pub upstream: PathBuf,
+    /// The state directory
+    #[arg(long)]
+    pub state_dir: PathBuf,
+    /// Worker threads, each with a source of its own
+    #[arg(long)]
+    pub workers: usize,
+    /// Payload bytes: 100 or 500
+    #[arg(long)]
+    pub bytes: usize,
+    /// How durable it keeps its twins
+    #[arg(long, value_enum)]
+    pub durable: Durable,
 }
 
 /// Which systems take part.
@@ -70,46 +232,96 @@ pub struct Options {
     /// How many runs of each system
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
     pub runs: u64,
-    /// Messages due a second: 10,000 for w3; rest answers as fast as it can without it
+    /// Messages due a second: 10,000 for w3 and w4; rest answers as fast as it can without it
     #[arg(long, value_parser = value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// Messages, the first of the data set: 2,000,000, half as many of 500 bytes, five seconds of
     /// w3, 50,000 requests
     #[arg(long, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub messages: Option<u64>,
+    /// w1, w2, w4: how often the records are handed over, one pass behind the other: once, for w4
+    /// twelve times
+    #[arg(long, value_parser = value_parser!(u64).range(1..=10_000))]
+    pub passes: Option<u64>,
     /// rest: connections that stay open
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
     pub connections: u64,
     /// rest: each request shows a key, which the engine checks
     #[arg(long)]
     pub keyed: bool,
-    /// How durable the engine keeps its twins
-    #[arg(long, value_enum, default_value_t = Durable::Off)]
-    pub durable: Durable,
+    /// How durable the engine keeps its twins: off, for w4 every-second
+    #[arg(long, value_enum)]
+    pub durable: Option<Durable>,
+    /// w1, w2, w3: runs once more under `perf record` and prints where the time goes, stage by
+    /// stage; it takes a build with `--profile profiling`
+    #[arg(long)]
+    pub profile: bool,
+    /// w3: draws the distribution of latencies into this directory
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Prints nothing: a cell of the grid has a line of its own.
+    #[arg(skip)]
+    pub quiet: bool,
 }
 
 impl Options {
+    /// The command line that hands over the same records to an engine that is as durable.
+    pub fn arguments(&self, workload: &str) -> Vec<String> {
+        let (dist, durable) = (value(&self.dist), value(&self.durable_or_off()));
+        let line = [
+            ("--workers", Some(self.workers.to_string())),
+            ("--twins", Some(self.twins.to_string())),
+            ("--bytes", Some(self.bytes.to_string())),
+            ("--dist", Some(dist)),
+            ("--durable", Some(durable)),
+            ("--data", self.data.as_ref().map(|path| path.display().to_string())),
+            ("--rate", self.rate.map(|rate| rate.to_string())),
+            ("--messages", self.messages.map(|messages| messages.to_string())),
+            ("--passes", self.passes.map(|passes| passes.to_string())),
+        ];
+        let pairs = line.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        std::iter::once(workload.to_owned()).chain(pairs.flatten()).collect()
+    }
+
     /// The rate of a paced run.
     pub fn paced_rate(&self) -> u64 {
         self.rate.unwrap_or(10_000)
     }
 
+    /// How durable an engine is that nothing else is said of.
+    pub fn durable_or_off(&self) -> Durable {
+        self.durable.unwrap_or_default()
+    }
+
     /// Makes or reads the data set of `workload`.
     pub fn data_set(&self, workload: &str) -> Result<DataSet> {
         let plan = self.plan(workload)?;
-        match &self.data {
+        let data = match &self.data {
             Some(path) => {
                 eprintln!("reading {}", path.display());
-                DataSet::read(path, &plan)
+                DataSet::read(path, &plan)?
             }
             None => {
                 eprintln!("making {:?} of {} bytes", plan.amount, self.bytes);
-                Ok(DataSet::generate(&plan))
+                DataSet::generate(&plan)
             }
+        };
+        Ok(data.repeated(self.passes_of(workload)?))
+    }
+
+    /// How often the records of `workload` are handed over.
+    fn passes_of(&self, workload: &str) -> Result<usize> {
+        let default = match workload {
+            "w4" => 12,
+            _ => 1,
+        };
+        if self.passes.is_some() && !matches!(workload, "w1" | "w2" | "w4") {
+            return Err(format!("--passes is for w1, w2 and w4, not for {workload}").into());
         }
+        Ok(usize::try_from(self.passes.unwrap_or(default))?)
     }
 
     /// What the data set of `workload` is made of.
@@ -134,6 +346,12 @@ impl Options {
     }
 }
 
+/// How a value is written on the command line.
+pub(crate) fn value(of: &impl ValueEnum) -> String {
+    let value = of.to_possible_value();
+    value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +360,9 @@ mod tests {
         let words = std::iter::once("twinflow-bench").chain(line.split(' '));
         match Args::try_parse_from(words).unwrap().bench {
             Bench::W1(options) | Bench::W2(options) | Bench::W3(options) => options,
+            Bench::W4(w4) => w4.options,
             Bench::Rest(options) => options,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -152,13 +372,33 @@ mod tests {
         let plan = options(line).plan("w1").unwrap();
         assert_eq!((plan.sources, plan.twins, plan.size), (2, 1000, Size::Large));
         assert_eq!(plan.amount, Amount::Total(1_000_000));
-        assert_eq!(options(line).durable, Durable::EverySecond);
+        assert_eq!(options(line).durable, Some(Durable::EverySecond));
     }
 
     #[test]
     fn a_paced_run_takes_as_many_of_each_source() {
         let plan = options("w3 --workers 2 --rate 1000 --messages 3001").plan("w3").unwrap();
         assert_eq!(plan.amount, Amount::OfEachSource(1500));
+    }
+
+    #[test]
+    fn the_same_run_is_asked_for_again() {
+        let line =
+            "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a --passes 3";
+        let first = options(line);
+        let again = options(&first.arguments("w1").join(" "));
+        assert_eq!(format!("{first:?}"), format!("{again:?}"));
+    }
+
+    #[test]
+    fn passes_are_for_throughput() {
+        let passes = |line: &str| {
+            let workload = line.split(' ').next().unwrap();
+            options(line).passes_of(workload).map_err(|error| error.to_string())
+        };
+        assert_eq!([passes("w1"), passes("w4"), passes("w2 --passes 3")], [Ok(1), Ok(12), Ok(3)]);
+        let refused = passes("w3 --passes 2").unwrap_err();
+        assert_eq!(refused, "--passes is for w1, w2 and w4, not for w3");
     }
 
     #[test]

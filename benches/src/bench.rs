@@ -4,16 +4,16 @@
 //! and a second or two for the data set: about five seconds.
 
 use crate::Result;
-use crate::args::{Bench, Options, Systems};
+use crate::args::{Bench, Options, Systems, W4Options};
 use crate::check::Check;
 use crate::data::DataSet;
 use crate::engine::Twinflow;
-use crate::latency::Latency;
+use crate::latency::{Histogram, Latency};
 use crate::limit::Limit;
 use crate::rest::{Load, load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
-use crate::{clock, w3};
+use crate::{clock, grid, memory, plots, profile, states, w3, w4};
 
 /// How many values the wake floor is measured with, if the run has as many messages.
 const FLOOR_SAMPLES: usize = 5_000;
@@ -25,14 +25,33 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
         Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options))?,
         Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options))?,
         Bench::W3(options) => latency(options, &systems(options))?,
+        Bench::W4(options) => w4::run(options)?,
         Bench::Rest(options) => rest(options, &systems(options))?,
+        Bench::Grid(options) => return grid::run(options),
+        Bench::Memory(options) => return memory::run(options),
+        Bench::States(options) => return states::run(options),
+        Bench::W4Life(options) => return w4::live(options).map(|()| Verdict::Ok),
     };
+    profile(bench)?;
     Ok(summary.check)
 }
 
+/// Where the time goes, if that is asked for.
+fn profile(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::W1(options) if options.profile => profile::run("w1", options),
+        Bench::W2(options) if options.profile => profile::run("w2", options),
+        Bench::W3(options) if options.profile => profile::run("w3", options),
+        Bench::W4(W4Options { options, .. }) | Bench::Rest(options) if options.profile => {
+            Err("--profile is for w1, w2 and w3".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The systems that take part, the limit first.
-fn systems(options: &Options) -> Vec<Box<dyn System>> {
-    let engine = Twinflow::new(options.durable).keyed(options.keyed);
+pub(crate) fn systems(options: &Options) -> Vec<Box<dyn System>> {
+    let engine = Twinflow::new(options.durable_or_off()).keyed(options.keyed);
     match options.system {
         Systems::Limit => vec![Box::new(Limit)],
         Systems::Twinflow => vec![Box::new(engine)],
@@ -51,6 +70,8 @@ struct Session<'o> {
     latencies: Vec<Latency>,
     floors: Vec<Latency>,
     acknowledged: Vec<Latency>,
+    /// All latencies of all runs, by what they are of.
+    curves: Vec<(String, Histogram)>,
 }
 
 impl<'o> Session<'o> {
@@ -65,11 +86,15 @@ impl<'o> Session<'o> {
             latencies: Vec::new(),
             floors: Vec::new(),
             acknowledged: Vec::new(),
+            curves: Vec::new(),
         })
     }
 
     /// Prints the line of a run.
     fn report(&self, system: &str, run: &Measured, note: &str) {
+        if self.options.quiet {
+            return;
+        }
         let summary = &self.summary;
         ResultLine::new(system, self.workload, summary.twins, summary.workers, run)
             .with_note(note)
@@ -90,6 +115,15 @@ impl<'o> Session<'o> {
         }
     }
 
+    /// Adds the latencies of a run to the curve of its name.
+    fn draw(&mut self, name: &str, run: &Measured) {
+        let Some(latency) = &run.latency else { return };
+        match self.curves.iter_mut().find(|(known, _)| known == name) {
+            Some((_, all)) => all.merge(latency),
+            None => self.curves.push((name.to_owned(), latency.clone())),
+        }
+    }
+
     /// Prints the summary.
     fn finish(mut self) -> Summary {
         self.summary.ratio = Ratio::of_pairs(&self.pairs);
@@ -97,13 +131,15 @@ impl<'o> Session<'o> {
         self.summary.latency = median_latency(&self.latencies);
         self.summary.floor = median_latency(&self.floors).map(Into::into);
         self.summary.acknowledged = median_latency(&self.acknowledged).map(Into::into);
-        self.summary.print(self.options.json);
+        if !self.options.quiet {
+            self.summary.print(self.options.json);
+        }
         self.summary
     }
 }
 
 /// W1 and W2: systems run in turn over the same records.
-fn throughput(
+pub(crate) fn throughput(
     name: &'static str,
     workload: Workload,
     options: &Options,
@@ -159,19 +195,26 @@ fn latency(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
         eprintln!("run {number} of {}: {} messages at {rate} a second", options.runs, data.len());
         let floor = measure_floor(data.len().min(FLOOR_SAMPLES));
         session.report("wake-floor", &floor, "there and back between two parked threads");
+        session.draw("wake-floor", &floor);
         session.floors.extend(figures(&floor));
         for (i, system) in systems.iter().enumerate() {
             let run = system.latency(&data, rate)?;
             session.count(&**system, &run, Some(expected), "");
+            session.draw(system.name(), &run);
             if let Some(latency) = run.acknowledged.clone() {
                 let told = Measured { check: None, latency: Some(latency), ..run.clone() };
                 session.report("acknowledged", &told, "from due to acknowledged, the same run");
+                session.draw("acknowledged", &told);
                 session.acknowledged.extend(figures(&told));
             }
             if i + 1 == systems.len() {
                 session.latencies.extend(figures(&run));
             }
         }
+    }
+    if let Some(dir) = &options.plots {
+        let title = format!("latency at {rate} messages a second, {} workers", options.workers);
+        plots::write(dir, "latency.svg", &plots::latencies(&title, &session.curves))?;
     }
     // All systems keep the rate that is given: a ratio of rates says nothing here.
     session.pairs.clear();
@@ -225,7 +268,7 @@ fn request(
 
 /// The quoted latencies of a run.
 fn figures(run: &Measured) -> Option<Latency> {
-    run.latency.as_ref().map(crate::latency::Histogram::figures)
+    run.latency.as_ref().map(Histogram::figures)
 }
 
 #[cfg(test)]
@@ -300,7 +343,11 @@ mod tests {
     #[test]
     fn latencies_stand_beside_their_floor() {
         let options = options("--messages 200");
-        let summary = latency(&options, &both()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let drawn = Options { plots: Some(dir.path().to_owned()), ..options.clone() };
+        let summary = latency(&drawn, &both()).unwrap();
+        let picture = std::fs::read_to_string(dir.path().join("latency.svg")).unwrap();
+        assert!(["wake-floor", "limit", "other"].iter().all(|name| picture.contains(name)));
         assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_none());
         let summary = rest(&options, &both()).unwrap();
         assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_some());

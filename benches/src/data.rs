@@ -110,9 +110,16 @@ impl DataSet {
         &self.partitions
     }
 
-    /// How many records there are in all.
+    /// The same records, handed over so many times, one pass behind the other.
+    #[must_use]
+    pub fn repeated(self, passes: usize) -> Self {
+        let repeat = |partition: Partition| partition.repeated(passes);
+        Self { partitions: self.partitions.into_iter().map(repeat).collect() }
+    }
+
+    /// How many records are handed over in all.
     pub fn len(&self) -> usize {
-        self.partitions.iter().map(Partition::len).sum()
+        self.partitions.iter().map(|partition| partition.len() * partition.passes()).sum()
     }
 
     /// Whether there are none.

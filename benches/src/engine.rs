@@ -14,6 +14,7 @@ mod records;
 mod server;
 mod stripes;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,13 +79,21 @@ impl Twinflow {
 
 /// Chooses the store; a log's directory goes when the run is over.
 fn store(builder: EngineBuilder, durable: Durable) -> Result<(EngineBuilder, Option<TempDir>)> {
+    if durable == Durable::Off {
+        return Ok((builder.memory_store(), None));
+    }
+    let dir = TempDir::new()?;
+    Ok((store_in(builder, durable, dir.path()), Some(dir)))
+}
+
+/// Chooses the store; a log is in `dir`.
+pub(crate) fn store_in(builder: EngineBuilder, durable: Durable, dir: &Path) -> EngineBuilder {
     let commit = match durable {
-        Durable::Off => return Ok((builder.memory_store(), None)),
+        Durable::Off => return builder.memory_store(),
         Durable::EveryEpoch => Commit::EveryEpoch,
         Durable::EverySecond => Commit::EverySecond,
     };
-    let dir = TempDir::new()?;
-    Ok((builder.state_dir(dir.path()).commit(commit), Some(dir)))
+    builder.state_dir(dir).commit(commit)
 }
 
 /// A running engine that has not been given a record yet.

@@ -46,6 +46,11 @@ impl Histogram {
         self.len() == 0
     }
 
+    /// The latency that the part `quantile` of all is not above, in microseconds.
+    pub fn micros_at(&self, quantile: f64) -> f64 {
+        micros(self.counts.value_at_quantile(quantile))
+    }
+
     /// The figures that are quoted.
     pub fn figures(&self) -> Latency {
         let at = |quantile| micros(self.counts.value_at_quantile(quantile));

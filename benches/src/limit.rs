@@ -9,7 +9,7 @@ mod function;
 mod hand_over;
 mod system;
 
-pub use function::{Counting, Opaque, TwinFunction};
+pub use function::{Counting, FoldHash, Opaque, TwinFunction};
 pub use system::Limit;
 
 use std::collections::HashMap;
@@ -19,7 +19,6 @@ use std::thread;
 use crate::Result;
 use crate::check::Check;
 use crate::record::Partition;
-use function::FoldHash;
 
 /// How many messages are parsed before their twins are looked up. Look-ups that follow each other
 /// wait for memory together: at 100,000 twins a message takes 315 ns and not 365, at 1,000,000
@@ -69,8 +68,10 @@ impl<'d, F: TwinFunction> Worker<'d, F> {
 pub fn plain_loop<F: TwinFunction>(function: F, partitions: &[Partition]) -> Result<Check> {
     let mut worker = Worker::new(function);
     for partition in partitions {
-        for i in 0..partition.len() {
-            worker.handle(partition.record(i))?;
+        for _ in 0..partition.passes() {
+            for i in 0..partition.len() {
+                worker.handle(partition.record(i))?;
+            }
         }
     }
     Ok(worker.finish())
@@ -106,10 +107,12 @@ pub fn parse_only<F: TwinFunction>(partitions: &[Partition]) -> Result<()> {
             .iter()
             .map(|partition| {
                 scope.spawn(move || {
-                    (0..partition.len()).try_for_each(|i| {
-                        black_box(F::parse(partition.record(i).1)?);
-                        Ok(())
-                    })
+                    for _ in 0..partition.passes() {
+                        for i in 0..partition.len() {
+                            black_box(F::parse(partition.record(i).1)?);
+                        }
+                    }
+                    Ok(())
                 })
             })
             .collect();
@@ -160,6 +163,20 @@ mod tests {
                 assert_eq!(checks(5_000, sources, distribution).each_ref(), expected);
             }
         }
+    }
+
+    #[test]
+    fn every_pass_counts() {
+        let once = data(Format::Json, 5_000, 2, Distribution::Uniform);
+        let again = once.clone().repeated(3);
+        let check = |partitions| plain_loop(Counting::default(), partitions).unwrap();
+        assert_eq!(again.len(), 3 * once.len());
+        assert_ne!(check(again.partitions()), check(once.partitions()));
+        let three = [once.partitions(), once.partitions(), once.partitions()].concat();
+        assert_eq!(check(again.partitions()), check(&three));
+        let of_threads = threads(Counting::default(), again.partitions()).unwrap();
+        assert_eq!(check(again.partitions()), of_threads);
+        parse_only::<Counting>(again.partitions()).unwrap();
     }
 
     /// The same sums came out of a program in another language. 2.4 % of messages alert.

@@ -45,14 +45,8 @@ impl Format {
     fn write(self, out: &mut Vec<u8>, seq: u64, twin: u64, draw: u64, size: Size) {
         match self {
             Self::Json => {
-                let mut id = *b"twin-0000000\t";
-                let digits = &mut id["twin-".len()..][..ID_DIGITS];
-                let mut rest = twin;
-                for digit in digits.iter_mut().rev() {
-                    *digit += u8::try_from(rest % 10).expect("a digit is below ten");
-                    rest /= 10;
-                }
-                out.extend_from_slice(&id);
+                out.extend_from_slice(&Records::id(twin));
+                out.push(b'\t');
                 write_json(out, seq, draw, size);
                 out.push(b'\n');
             }
@@ -97,6 +91,17 @@ impl Records {
         Self { picker, draws: Draws::new(SEED) }
     }
 
+    /// The id of a twin in W1.
+    pub fn id(twin: u64) -> [u8; 12] {
+        let mut id = *b"twin-0000000";
+        let mut rest = twin;
+        for digit in id["twin-".len()..].iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).expect("a digit is below ten");
+            rest /= 10;
+        }
+        id
+    }
+
     /// The twin of record `seq`.
     pub fn twin(&self, seq: u64) -> u64 {
         self.picker.pick(self.draws.at(2 * seq))
@@ -113,16 +118,28 @@ impl Records {
 pub struct Partition {
     bytes: Bytes,
     layout: Layout,
+    passes: usize,
 }
 
 impl Partition {
     /// The records in `bytes`, which must be whole.
     pub fn new(bytes: Bytes, layout: Layout) -> Self {
         assert_eq!(bytes.len() % layout.stride(), 0, "records are whole");
-        Self { bytes, layout }
+        Self { bytes, layout, passes: 1 }
     }
 
-    /// How many records there are.
+    /// The same records, handed over so many times, one pass behind the other.
+    #[must_use]
+    pub fn repeated(self, passes: usize) -> Self {
+        Self { passes, ..self }
+    }
+
+    /// How often the records are handed over.
+    pub fn passes(&self) -> usize {
+        self.passes
+    }
+
+    /// How many records there are in one pass.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.layout.stride()
     }
@@ -142,6 +159,11 @@ impl Partition {
         self.bytes.clone()
     }
 
+    /// The whole of record `i`.
+    pub fn line(&self, i: usize) -> &[u8] {
+        &self.bytes[i * self.layout.stride()..][..self.layout.stride()]
+    }
+
     /// Twin id and payload of record `i`.
     pub fn record(&self, i: usize) -> (&[u8], &[u8]) {
         let record = &self.bytes[i * self.layout.stride()..][..self.layout.stride()];
@@ -155,19 +177,21 @@ impl Partition {
         self.bytes.slice(start..start + self.layout.payload)
     }
 
-    /// The records in buffers of `records` each, as a network client would hand them over.
+    /// The records of one pass in buffers of `records` each, as a network client would hand them
+    /// over.
     pub fn chunks(&self, records: usize) -> impl Iterator<Item = Partition> + '_ {
         let step = records * self.layout.stride();
         (0..self.bytes.len()).step_by(step).map(move |start| Self {
             bytes: self.bytes.slice(start..self.bytes.len().min(start + step)),
             layout: self.layout,
+            passes: 1,
         })
     }
 
     /// The first `records` records, or all there are.
     pub fn first(&self, records: usize) -> Self {
         let end = self.bytes.len().min(records * self.layout.stride());
-        Self { bytes: self.bytes.slice(..end), layout: self.layout }
+        Self { bytes: self.bytes.slice(..end), ..self.clone() }
     }
 
     /// The same W2 records with the twin number as 16 hex digits, for an engine whose ids are text.
@@ -180,7 +204,7 @@ impl Partition {
             bytes.extend_from_slice(format!("{twin:016x}").as_bytes());
             bytes.extend_from_slice(payload);
         }
-        Self::new(Bytes::from(bytes), layout)
+        Self { passes: self.passes, ..Self::new(Bytes::from(bytes), layout) }
     }
 }
 

@@ -140,6 +140,12 @@ pub struct Summary {
     /// The same from due to acknowledged.
     #[serde(flatten)]
     pub acknowledged: Option<Acknowledged>,
+    /// W4: the rate with durable states over the rate without, pair by pair.
+    #[serde(flatten)]
+    pub kept: Option<Kept>,
+    /// W4: the way back after a kill.
+    #[serde(flatten)]
+    pub back: Option<Back>,
     /// Whether the runs count.
     pub check: Verdict,
 }
@@ -159,20 +165,27 @@ impl Summary {
             latency: None,
             floor: None,
             acknowledged: None,
+            kept: None,
+            back: None,
             check: Verdict::Ok,
         }
     }
 
     /// Prints it, as JSON or for a person.
     pub fn print(&self, json: bool) {
-        let text = to_json(self);
-        if json {
-            println!("{text}");
-            return;
-        }
-        let pairs = text.trim_matches(['{', '}']).replace('"', "").replace(':', " ");
-        println!("{}", pairs.replace("summary true,", "summary: ").replace(',', ", "));
+        print_pairs(self, json);
     }
+}
+
+/// Prints a line as JSON, or its names and values for a person.
+pub fn print_pairs(line: &impl Serialize, json: bool) {
+    let text = to_json(line);
+    if json {
+        println!("{text}");
+        return;
+    }
+    let pairs = text.trim_matches(['{', '}']).replace('"', "").replace(':', " ");
+    println!("{}", pairs.replace("summary true,", "summary: ").replace(',', ", "));
 }
 
 /// Median, least and largest of the pairs' ratios.
@@ -187,6 +200,11 @@ pub struct Ratio {
 }
 
 impl Ratio {
+    /// The median.
+    pub fn median(&self) -> f64 {
+        self.ratio
+    }
+
     /// The ratios of pairs `(limit, system)` of rates; none without pairs.
     pub fn of_pairs(pairs: &[(f64, f64)]) -> Option<Self> {
         let ratios: Vec<f64> = pairs.iter().map(|(limit, system)| system / limit).collect();
@@ -196,6 +214,38 @@ impl Ratio {
             ratio_max: ratios.iter().copied().reduce(f64::max)?,
         })
     }
+}
+
+/// Median, least and largest of what durable states leave of the rate (W4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Kept {
+    #[serde(serialize_with = "three_places")]
+    kept: f64,
+    #[serde(serialize_with = "three_places")]
+    kept_min: f64,
+    #[serde(serialize_with = "three_places")]
+    kept_max: f64,
+}
+
+impl From<Ratio> for Kept {
+    fn from(ratio: Ratio) -> Self {
+        Self { kept: ratio.ratio, kept_min: ratio.ratio_min, kept_max: ratio.ratio_max }
+    }
+}
+
+/// The way back after a kill (W4): medians of times, sums of counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Back {
+    /// From the kill to the first output that had not been seen before.
+    #[serde(serialize_with = "three_places")]
+    pub first_output_ms: f64,
+    /// From the kill until the twins had handled what was due.
+    #[serde(serialize_with = "three_places")]
+    pub caught_up_ms: f64,
+    /// Outputs that never came, and acknowledged messages that the next life asked for again.
+    pub lost: u64,
+    /// Outputs that came again.
+    pub duplicates: u64,
 }
 
 /// The latencies beneath: of parked threads (W3) or of the bare handler (REST).
@@ -258,17 +308,18 @@ pub fn median_latency(runs: &[Latency]) -> Option<Latency> {
     })
 }
 
-fn to_json(line: &impl Serialize) -> String {
+/// A line as JSON.
+pub fn to_json(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("a result line has no maps with odd keys")
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn whole<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn whole<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(value.round() as u64)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn three_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn three_places<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((value * 1e3).round() / 1e3)
 }
 

@@ -8,8 +8,9 @@ use crate::step::{Action, Step};
 use crate::{cargo, deny, tidy};
 
 /// The features that tests, lints and pages are made with: everything that releases have, the
-/// demonstration's broker, fail points, and the benches beside bare clients.
-const FULL: &str = "twinflow/full,twinflow/demo-broker,twinflow/fail-points,\
+/// demonstration's broker, what only tests have, and the benches beside bare clients. A test target
+/// whose features are not all here would be left out without a word; a test of this file looks.
+const FULL: &str = "twinflow/full,twinflow/demo-broker,twinflow/fail-points,twinflow/testing,\
                     twinflow-bench/kafka,twinflow-bench/mqtt";
 
 /// What reads the sources and compiles nothing.
@@ -68,10 +69,16 @@ const FEATURES: &[Step] = &[
 ];
 
 /// Rungs 1 and 2 of the test ladder.
-const UNIT_TESTS: &[Step] = &[Step::cargo("unit tests", &["test", "--workspace", "--lib"])];
+const UNIT_TESTS: &[Step] = &[Step::cargo(
+    "unit tests",
+    &["test", "--workspace", "--features", "twinflow/testing", "--lib"],
+)];
 
 /// Rung 3 of the test ladder.
-const API_TESTS: &[Step] = &[Step::cargo("API tests", &["test", "--workspace", "--test", "it"])];
+const API_TESTS: &[Step] = &[Step::cargo(
+    "API tests",
+    &["test", "--workspace", "--features", "twinflow/testing", "--test", "it"],
+)];
 
 const ALL_TESTS: &[Step] = &[Step::cargo("tests", &["test", "--workspace", "--features", FULL])];
 
@@ -107,4 +114,54 @@ pub(crate) fn quick() -> Vec<&'static [Step]> {
         return vec![UNIT_TESTS, API_TESTS];
     }
     vec![UNIT_TESTS]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toml::{Table, Value};
+
+    /// The features of a package among those of `FULL`, and what they bring.
+    fn brought(package: &str, features: &Table) -> Vec<String> {
+        let mut known: Vec<String> = FULL
+            .split(',')
+            .filter_map(|feature| feature.trim().strip_prefix(package)?.strip_prefix('/'))
+            .map(str::to_owned)
+            .collect();
+        known.extend(strings(features.get("default")));
+        let mut next = 0;
+        while let Some(feature) = known.get(next) {
+            let more = strings(features.get(feature));
+            known.extend(more);
+            next += 1;
+        }
+        known
+    }
+
+    fn strings(list: Option<&Value>) -> Vec<String> {
+        let list = list.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The targets of a manifest that cargo would leave out.
+    fn left_out(manifest: &str, package: &str) -> Vec<String> {
+        let manifest: Table = manifest.parse().unwrap();
+        let features = manifest.get("features").and_then(Value::as_table).cloned();
+        let brought = brought(package, &features.unwrap_or_default());
+        let targets = ["test", "bin", "example"].into_iter().filter_map(|kind| manifest.get(kind));
+        let targets = targets.filter_map(Value::as_array).flatten();
+        let lacks = |target: &&Value| {
+            !strings(target.get("required-features")).iter().all(|name| brought.contains(name))
+        };
+        targets.filter(lacks).map(|target| target["name"].to_string()).collect()
+    }
+
+    #[test]
+    fn no_target_is_left_out_for_want_of_a_feature() {
+        let of = |path: &str| std::fs::read_to_string(cargo::root().join(path)).unwrap();
+        assert_eq!(left_out(&of("Cargo.toml"), "twinflow"), Vec::<String>::new());
+        assert_eq!(left_out(&of("benches/Cargo.toml"), "twinflow-bench"), Vec::<String>::new());
+        let lost = "[features]\n[[test]]\nname = \"it\"\nrequired-features = [\"other\"]";
+        assert_eq!(left_out(lost, "twinflow"), ["\"it\""]);
+    }
 }

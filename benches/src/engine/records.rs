@@ -19,7 +19,10 @@ const RECORDS: usize = 1024;
 
 /// The records, as fast as they are taken.
 pub(super) fn buffers(data: &DataSet) -> MemoryBuffers {
-    let partition = |of: &Partition| of.chunks(RECORDS).map(|part| buffer(&part)).collect();
+    let partition = |of: &Partition| {
+        let once: Vec<_> = of.chunks(RECORDS).map(|part| buffer(&part)).collect();
+        std::iter::repeat_n(once, of.passes()).flatten().collect()
+    };
     Memory::buffers(MODEL, data.partitions().iter().map(partition).collect())
 }
 

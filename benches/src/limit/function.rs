@@ -10,7 +10,7 @@ use crate::draw::GOLD;
 use crate::{w1, w2};
 
 /// Builds the hasher of the limit's tables.
-pub(super) type FoldHash = BuildHasherDefault<FoldHasher>;
+pub type FoldHash = BuildHasherDefault<FoldHasher>;
 
 /// What is done with each record.
 pub trait TwinFunction: Clone + Send {
@@ -101,7 +101,7 @@ impl TwinFunction for Opaque {
 
 /// Folds eight bytes at a time by a wide multiplication, for keys that nobody chooses to collide.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct FoldHasher {
+pub struct FoldHasher {
     hash: u64,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Desk<'d> {
 /// A desk for each partition, each with a way to all others.
 pub(super) fn desks(partitions: &[Partition]) -> Vec<Desk<'_>> {
     // Room for all there is: two threads that wait for room at each other would stay so.
-    let batches: usize = partitions.iter().map(|partition| partition.len() / BATCH + 1).sum();
+    let batches: usize = partitions.iter().map(|p| (p.len() / BATCH + 1) * p.passes()).sum();
     let (outboxes, inboxes): (Vec<_>, Vec<_>) =
         partitions.iter().map(|_| sync_channel(batches)).unzip();
     let desk = |(me, inbox)| Desk { me, partitions, outboxes: outboxes.clone(), inbox };
@@ -44,21 +44,23 @@ impl<'d> Desk<'d> {
         let Self { me, partitions, outboxes, inbox } = self;
         let mut open: Vec<Vec<u32>> = outboxes.iter().map(|_| new_batch()).collect();
         let mine = &partitions[me];
-        for i in 0..mine.len() {
-            let record = mine.record(i);
-            let owner = owner(F::key(record.0), outboxes.len());
-            if owner == me {
-                worker.handle(record)?;
-            } else {
-                open[owner].push(u32::try_from(i).expect("fewer than 2^32 records"));
-                if open[owner].len() == BATCH {
-                    let positions = std::mem::replace(&mut open[owner], new_batch());
-                    hand_over(&outboxes[owner], me, positions);
+        for _ in 0..mine.passes() {
+            for i in 0..mine.len() {
+                let record = mine.record(i);
+                let owner = owner(F::key(record.0), outboxes.len());
+                if owner == me {
+                    worker.handle(record)?;
+                } else {
+                    open[owner].push(u32::try_from(i).expect("fewer than 2^32 records"));
+                    if open[owner].len() == BATCH {
+                        let positions = std::mem::replace(&mut open[owner], new_batch());
+                        hand_over(&outboxes[owner], me, positions);
+                    }
                 }
-            }
-            if i % BATCH == 0 {
-                for batch in inbox.try_iter() {
-                    take(&mut worker, partitions, &batch)?;
+                if i % BATCH == 0 {
+                    for batch in inbox.try_iter() {
+                        take(&mut worker, partitions, &batch)?;
+                    }
                 }
             }
         }
