@@ -70,6 +70,9 @@
 
 #![forbid(unsafe_code)]
 
+// What the derive generates names the crate, also in this one.
+extern crate self as twinflow;
+
 pub mod config;
 pub mod engine;
 pub mod error;
@@ -104,6 +107,8 @@ pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
 #[cfg(feature = "server")]
 pub use server::Server;
+
+pub use twinflow_derive::TwinMessage;
 
 /// timely dataflow in the version that the engine runs on, for operators of one's own. This module
 /// follows timely's versions, not ours.
