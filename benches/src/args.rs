@@ -11,7 +11,7 @@ use crate::data::{Amount, DataSet, Plan};
 use crate::draw::Distribution;
 use crate::payload::Size;
 use crate::record::{Format, MOST_TWINS};
-use crate::system::Durable;
+use crate::system::{Durable, MessageKind};
 
 /// Runs a workload on the engine and on its limit in turn. Results go to standard output.
 #[derive(Clone, Debug, Parser)]
@@ -86,6 +86,9 @@ pub struct Options {
     /// How durable the engine keeps its twins
     #[arg(long, value_enum, default_value_t = Durable::Off)]
     pub durable: Durable,
+    /// w1: how the engine reads its messages
+    #[arg(long, value_enum, default_value_t = MessageKind::Serde)]
+    pub message: MessageKind,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -32,7 +32,7 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
 
 /// The systems that take part, the limit first.
 fn systems(options: &Options) -> Vec<Box<dyn System>> {
-    let engine = Twinflow::new(options.durable).keyed(options.keyed);
+    let engine = Twinflow::new(options.durable).keyed(options.keyed).message(options.message);
     match options.system {
         Systems::Limit => vec![Box::new(Limit)],
         Systems::Twinflow => vec![Box::new(engine)],

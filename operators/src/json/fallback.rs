@@ -28,9 +28,20 @@ pub(super) fn by_serde<'de, T: Deserialize<'de>>(
     } else {
         serde_json::from_slice(value)
     };
-    match result {
-        Ok(value) => Ok((value, skipped.end)),
-        Err(error) => Err(JsonError::new(reader.at, format!("{error} of the value"))),
+    result.map(|value| (value, skipped.end)).map_err(|error| {
+        // What was held back fails without a reason of its own.
+        let reason =
+            if reader.buffered { reason_of::<T>(value) } else { format!("{error} of the value") };
+        JsonError::new(reader.at, reason)
+    })
+}
+
+/// Why a value cannot be read inside of a tagged enum.
+#[cold]
+fn reason_of<'de, T: Deserialize<'de>>(value: &'de [u8]) -> String {
+    match serde_json::from_slice::<T>(value) {
+        Ok(_) => "serde cannot read this type inside of a tagged enum".to_owned(),
+        Err(error) => format!("{error} of the value"),
     }
 }
 

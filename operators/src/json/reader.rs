@@ -137,6 +137,9 @@ impl<'de> Reader<'de> {
             b'[' => "an array",
             b't' | b'f' => "a boolean",
             b'n' => "null",
+            b',' => "a comma",
+            b':' => "a colon",
+            b'}' | b']' => "a closing bracket",
             _ if self.at >= self.bytes.len() => "the end",
             _ => "something else",
         };
