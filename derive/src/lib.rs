@@ -9,26 +9,13 @@ mod fields;
 mod input;
 mod rename;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 
 /// Makes a struct or a tagged enum a message that is read from JSON in one scan, in place of
 /// `Deserialize`: a type derives one of the two.
-///
-/// ```ignore
-/// use std::borrow::Cow;
-/// use twinflow::prelude::*;
-///
-/// #[derive(TwinMessage)]
-/// #[serde(rename_all = "camelCase")]
-/// struct Reading<'m> {
-///     bearing_celsius: f64,
-///     #[serde(default)]
-///     sequence: u64,
-///     unit: Cow<'m, str>,
-///     note: Option<String>,
-/// }
-/// ```
 ///
 /// What is accepted, and with which values, is what `serde_json` accepts for the same type with
 /// `#[derive(Deserialize)]`; payloads whose fields come in the order of the struct are fastest.

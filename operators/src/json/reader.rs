@@ -82,7 +82,7 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     pub(super) fn enter(&mut self) -> Result<(), JsonError> {
         self.at += 1;
-        self.levels -= 1;
+        self.levels = self.levels.saturating_sub(1);
         self.started = false;
         if self.levels == 0 {
             return Err(self.error("more arrays and objects in each other than 127"));
