@@ -11,7 +11,7 @@ use crate::data::{Amount, DataSet, Plan};
 use crate::draw::Distribution;
 use crate::payload::Size;
 use crate::record::{Format, MOST_TWINS};
-use crate::system::Durable;
+use crate::system::{Durable, MessageKind};
 
 /// Runs a workload on the engine and on its limit in turn. Results go to standard output.
 #[derive(Clone, Debug, Parser)]
@@ -119,6 +119,7 @@ impl GridOptions {
             passes: None,
             connections: 1,
             keyed: false,
+            message: MessageKind::Serde,
             durable: None,
             profile: false,
             plots: None,
@@ -259,6 +260,9 @@ pub struct Options {
     /// w3: draws the distribution of latencies into this directory
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
+    /// w1: how the engine reads its messages
+    #[arg(long, value_enum, default_value_t = MessageKind::Serde)]
+    pub message: MessageKind,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,

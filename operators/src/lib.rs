@@ -11,6 +11,7 @@ pub mod quarantine;
 pub mod store;
 
 pub mod context;
+pub mod json;
 pub mod message;
 pub mod model;
 pub mod models;

@@ -74,8 +74,14 @@ impl<'m> RawMessage<'m> {
     /// bytes.
     #[inline]
     pub fn deserialize<T: Deserialize<'m>>(&self) -> Result<T, DecodeError> {
+        serde_json::from_slice(self.json()?).map_err(DecodeError::json)
+    }
+
+    /// The payload, if the connection declares JSON.
+    #[inline]
+    pub(crate) fn json(&self) -> Result<&'m [u8], DecodeError> {
         match self.info.format {
-            Format::Json => serde_json::from_slice(self.payload).map_err(DecodeError::json),
+            Format::Json => Ok(self.payload),
             Format::Bytes => Err(DecodeError::new(
                 "the connection's decoder is \"bytes\"; a model for it takes RawMessage",
             )),
@@ -85,8 +91,9 @@ impl<'m> RawMessage<'m> {
 
 /// How payload bytes become the model's message.
 ///
-/// Everything that is `Deserialize` already is one. A hand-written impl, which may choose by header
-/// or topic, replaces `Deserialize` on the type.
+/// Everything that is `Deserialize` already is one. `#[derive(TwinMessage)]`, a fast extractor for
+/// JSON, or a hand-written impl, which may choose by header or topic, replaces `Deserialize` on the
+/// type.
 pub trait TwinMessage<'m>: Sized {
     /// Reads one message.
     ///
