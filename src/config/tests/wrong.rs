@@ -47,7 +47,7 @@ fn unknown_keys_and_sections() {
         "[connections.web]\ntype = \"rest\"\nmodel_s = []\n",
         "twinflow.toml:4: connections.web.model_s: unknown key; did you mean \"models\"? \
          known keys: listen, tls, models, wait_ms, body_bytes_max, line_bytes_max, lines_max, \
-         connections_max, connections_per_address_max, header_timeout_secs, \
+         depth_max, connections_max, connections_per_address_max, header_timeout_secs, \
          idle_timeout_secs, body_timeout_secs, retry_after_max_secs, idempotency_keep_secs",
     );
 }
