@@ -12,4 +12,5 @@ pub use twinflow_operators::{
         Grouping, MessageOf, MessageProcessor, Outcome, ProcessingError, ProcessingResult,
         RawState, Rollback, TwinModel,
     },
+    pipeline::{Inbound, Out, Route},
 };

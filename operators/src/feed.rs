@@ -2,19 +2,17 @@
 
 use std::{fmt, marker::PhantomData, rc::Rc};
 
-use timely::{
-    container::NoopBuilder,
-    dataflow::{Stream, channels::pact::Pipeline, operators::generic::operator::Operator},
-};
-use twinflow_connectors::row::RowKind;
+use serde::{Serialize, de::DeserializeOwned};
+use timely::dataflow::Stream;
 
 use crate::{
     acknowledge::acknowledge,
     commit::commit,
     frame::Frame,
-    message::{MessageInfo, RawMessage},
+    model::ProcessingError,
     models::Models,
     persist::persist,
+    pipeline::{Inbound, Out, Route, Stage, rows_through},
     process::{
         Processed, process,
         twins::{Twins, TwinsSetup},
@@ -68,32 +66,65 @@ impl<'scope> Feed<'scope, Rows> {
         self.inner.shared.setup.models.clone()
     }
 
-    /// Keeps only messages that `keep` likes; the others are acknowledged without effect.
-    pub fn filter(self, keep: impl Fn(&RawMessage<'_>) -> bool + 'static) -> Self {
-        let slots = self.inner.shared.setup.slots.clone();
-        self.through_timely(move |rows| {
-            rows.unary::<NoopBuilder<Frame>, _, _, _>(Pipeline, "filter", move |initial, _info| {
-                drop(initial);
-                move |input, output| {
-                    input.for_each(|capability, frame| {
-                        let mut kept = std::mem::take(frame).filtered(|row| {
-                            let slot = &slots[usize::from(row.origin())].place;
-                            let info = MessageInfo::new(
-                                &slot.connection,
-                                row.received_at(),
-                                row.format(),
-                                row.attributes(),
-                            );
-                            row.kind() != RowKind::Message
-                                || keep(&RawMessage { payload: row.payload(), info })
-                        });
-                        if kept.rows() > 0 {
-                            output.session_with_builder(&capability).give_container(&mut kept);
-                        }
-                    });
-                }
-            })
+    /// Keeps only messages that `keep` likes. The others are acknowledged without effect once their
+    /// epoch is durable, and counted. One on which `keep` panics becomes a dead letter.
+    pub fn filter(self, keep: impl Fn(&Inbound<'_>) -> bool + 'static) -> Self {
+        let mut stage = Stage::new(&self.inner.shared, false);
+        self.through(|rows| rows_through(rows, "filter", move |frames| stage.filter(frames, &keep)))
+    }
+
+    /// Makes another payload of each message, for the same twin: from a `T` in the format that the
+    /// connection declares to a `U` as JSON.
+    ///
+    /// A message that is no `T`, and one on which `with` returns an error or panics, becomes a dead
+    /// letter; the epoch goes on.
+    pub fn map<T, U>(
+        self,
+        with: impl Fn(&Inbound<'_>, T) -> Result<U, ProcessingError> + 'static,
+    ) -> Self
+    where
+        T: DeserializeOwned,
+        U: Serialize,
+    {
+        self.each("map", false, move |message, out| {
+            let value = message.deserialize()?;
+            out.emit(&with(message, value)?)
         })
+    }
+
+    /// Makes no, one or several messages of each, for any twins: whatever `with` gives to its
+    /// [`Out`]. What it makes stays in the message's epoch and is acknowledged with it; one that
+    /// gives nothing is dropped, as by [`Self::filter`].
+    ///
+    /// A message on which `with` returns an error or panics becomes a dead letter, and nothing that
+    /// it gave before counts.
+    pub fn flat_map(
+        self,
+        with: impl Fn(&Inbound<'_>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
+    ) -> Self {
+        self.each("flat map", true, with)
+    }
+
+    /// Sends each message to the twin that `to` says, of the same model or of another one. Messages
+    /// of one partition keep their order at their new twin.
+    ///
+    /// A message on which `to` returns an error or panics, or whose new twin cannot be, becomes a
+    /// dead letter.
+    pub fn route(
+        self,
+        to: impl Fn(&Inbound<'_>) -> Result<Route, ProcessingError> + 'static,
+    ) -> Self {
+        self.each("route", true, move |message, out| out.pass_to(&to(message)?))
+    }
+
+    fn each(
+        self,
+        name: &str,
+        readdresses: bool,
+        with: impl Fn(&Inbound<'_>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
+    ) -> Self {
+        let mut stage = Stage::new(&self.inner.shared, readdresses);
+        self.through(|rows| rows_through(rows, name, move |frames| stage.run(&frames, &with)))
     }
 
     /// Lets any timely operator over frames of rows in.
@@ -101,6 +132,13 @@ impl<'scope> Feed<'scope, Rows> {
     /// Its contract (law S8): it never emits at a later epoch than it received, and one that
     /// changes twin ids gathers the rows anew by owner.
     pub fn through_timely(
+        self,
+        with: impl FnOnce(Stream<'scope, u64, Frame>) -> Stream<'scope, u64, Frame>,
+    ) -> Self {
+        self.through(with)
+    }
+
+    fn through(
         mut self,
         with: impl FnOnce(Stream<'scope, u64, Frame>) -> Stream<'scope, u64, Frame>,
     ) -> Self {

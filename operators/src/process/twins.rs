@@ -153,12 +153,16 @@ fn drop_dead_letter(scope: &mut EpochScope<'_>, row: Row<'_>) {
     }
 }
 
-/// An undeliverable row becomes a dead letter in the frame of its position (law S7).
+/// An undeliverable row, or one that a pipeline could not handle, becomes a dead letter in the frame
+/// of its position (law S7).
 fn set_aside(scope: &mut EpochScope<'_>, row: Row<'_>) {
     let attributes = row.attributes();
     let name = |wanted: &str| attributes.names().find(|(key, _)| *key == wanted).map(|(_, v)| v);
     let rejection = Rejection {
-        kind: DeadLetterKind::Undeliverable,
+        kind: match row.kind() {
+            RowKind::Failed => DeadLetterKind::Pipeline,
+            _ => DeadLetterKind::Undeliverable,
+        },
         model: name("model"),
         twin: name("twin"),
         reason: attributes.reason().unwrap_or("no model of this program takes it"),
