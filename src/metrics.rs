@@ -72,6 +72,9 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
     counter("twinflow_pipeline_failed_messages", "messages on which a pipeline failed", |s| {
         s.pipeline_failed as f64
     }),
+    counter("twinflow_pipeline_late_changes", "changes too late for their window", |s| {
+        s.pipeline_late as f64
+    }),
     counter("twinflow_slow_calls", "calls that took longer than a second", |s| s.slow_calls as f64),
     counter("twinflow_store_frames", "frames written", |s| s.store.frames as f64),
     counter("twinflow_store_written_bytes", "bytes written, padding included", |s| {

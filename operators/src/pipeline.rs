@@ -6,15 +6,29 @@
 //! gathered anew by owner (law S8).
 //!
 //! Reading order: `inbound.rs` is what a closure sees, `out.rs` what it gives, `stage.rs` the rows
-//! that come of it.
+//! that come of it. `change.rs` is what is seen behind the twins, `enrich.rs` carries it back.
 
+mod behind;
+mod change;
+mod enrich;
 mod inbound;
 mod out;
+mod side;
 mod stage;
+mod window;
 
 pub use self::{
+    behind::{Behind, Happened},
+    change::Change,
+    enrich::Table,
     inbound::Inbound,
     out::{Out, Route},
+    window::{Window, WindowResult},
 };
 
-pub(crate) use self::stage::{Stage, rows_through};
+pub(crate) use self::{
+    change::{AT_START, ChangeBuffer, changes},
+    enrich::{TableRow, enrich, to_all},
+    side::Side,
+    stage::{Stage, rows_through},
+};

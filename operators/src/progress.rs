@@ -37,6 +37,8 @@ pub struct PipelineCounts {
     pub added: AtomicU64,
     /// Messages that became dead letters.
     pub failed: AtomicU64,
+    /// Changes that came too late for their window, or without a time.
+    pub late: AtomicU64,
 }
 
 /// Called once with the answer; an operator never waits for who asked.

@@ -40,6 +40,8 @@ pub struct EngineStatistics {
     pub pipeline_added: u64,
     /// Messages on which those operators failed: dead letters.
     pub pipeline_failed: u64,
+    /// Changes that came too late for their window, or without a time.
+    pub pipeline_late: u64,
     /// Per model, by name.
     pub models: Vec<ModelStatus>,
     /// The store.
@@ -103,6 +105,7 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         pipeline_dropped: pipeline.dropped.load(Ordering::Relaxed),
         pipeline_added: pipeline.added.load(Ordering::Relaxed),
         pipeline_failed: pipeline.failed.load(Ordering::Relaxed),
+        pipeline_late: pipeline.late.load(Ordering::Relaxed),
         models: parts.models.names().filter_map(model).collect(),
         store: parts.store.statistics(),
     }

@@ -2,4 +2,5 @@
 //! changes what is promised about acknowledgement, order and repetition.
 
 mod before;
+mod enriched;
 mod promised;

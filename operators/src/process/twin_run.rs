@@ -22,6 +22,7 @@ use super::{
     settings::OnFailure,
     statistics::EpochCounts,
     table::NO_ROW,
+    watch::Moment,
 };
 use crate::{
     dead_letter::DeadLetterKind,
@@ -91,6 +92,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         // The id goes along and comes back: it is text already, that of a row has to be checked.
         let id = std::mem::take(&mut slot.id);
         calls.clear();
+        let was = model.copy_for_watchers(state.as_ref());
         self.full = !existed && is_full(model, &self.counts);
         self.quarantined = !model.quarantined.is_empty() && model.quarantined.contains(&*id);
         self.set_aside(model, scope, first);
@@ -110,6 +112,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             self.follow_route(model, scope, index, &id);
         }
         self.write(model, scope, (index, hash), &id, &state, existed, changed, calls);
+        if changed && !model.watchers.is_empty() {
+            self.report(model, scope, &id, was, state.as_ref());
+        }
         self.counts.calls += calls.made;
         let exists = state.is_some();
         let slot = model.table.slot_mut(index);
@@ -120,6 +125,24 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             model.saved.remove(&index);
             model.table.remove(index);
         }
+    }
+
+    /// Tells those who watch.
+    #[cold]
+    fn report(
+        &self,
+        model: &TypedModel<P>,
+        scope: &EpochScope<'_>,
+        id: &str,
+        was: Option<P::Model>,
+        is: Option<&P::Model>,
+    ) {
+        if was.is_none() && is.is_none() {
+            // It came and went within the epoch.
+            return;
+        }
+        let source_time = self.infos.iter().filter_map(|info| info.source_time).max();
+        model.report(Moment::of(scope, source_time), id, was, is);
     }
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
