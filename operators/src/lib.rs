@@ -20,6 +20,7 @@ pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;
+pub mod pipeline;
 pub mod progress;
 pub mod recover;
 pub mod worker;

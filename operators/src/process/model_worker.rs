@@ -32,6 +32,7 @@ use super::{
     sweep::Within,
     table::{NO_ROW, TwinTable},
     twin_run::TwinRun,
+    watch::{AnyWatcher, Moment, Watcher},
 };
 use crate::{
     mistakes::{self, Mistake},
@@ -84,6 +85,8 @@ pub(crate) trait ModelWorker {
     fn quarantine(&mut self, id: &str);
     /// Recovery: a message id that was handled.
     fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
+    /// Tells of every change, first of the twins that are there if that is wanted.
+    fn watch(&mut self, watcher: AnyWatcher, start: Option<Moment>) -> Result<(), String>;
     /// The state as JSON, as it is now.
     fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>>;
     /// Ids of twins from a slot on; looks at no more than `looked_at` slots.
@@ -122,6 +125,7 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     touched: Vec<(u32, u64)>,
     pub(super) calls: Calls,
     failing: Failing,
+    pub(super) watchers: Vec<Watcher<P::Model>>,
 }
 
 impl<P: MessageProcessor> TypedModel<P> {
@@ -150,6 +154,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             touched: Vec::new(),
             calls: Calls::default(),
             failing: Failing::default(),
+            watchers: Vec::new(),
         }
     }
 
@@ -373,6 +378,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         twin_of_key(key).ok_or("the key of a message id is damaged")?;
         self.ids.put(key.to_vec(), handled);
         Ok(())
+    }
+
+    fn watch(&mut self, watcher: AnyWatcher, start: Option<Moment>) -> Result<(), String> {
+        self.add_watcher(watcher, start)
     }
 
     fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>> {

@@ -22,6 +22,7 @@ use super::{
     settings::OnFailure,
     statistics::EpochCounts,
     table::NO_ROW,
+    watch::Moment,
 };
 use crate::{
     dead_letter::DeadLetterKind,
@@ -94,6 +95,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let first = std::mem::replace(&mut slot.first, NO_ROW);
         let existed = slot.state.is_some();
         self.quarantined = !model.quarantined.is_empty() && model.quarantined.contains(&*slot.id);
+        let was = model.copy_for_watchers(index);
         self.full = !existed && is_full(model, &self.counts);
         calls.clear();
         self.set_aside(model, scope, first);
@@ -119,6 +121,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         if changed && scope.encode {
             self.write(model, scope, (index, hash), existed, calls);
         }
+        if changed && !model.watchers.is_empty() {
+            self.report(model, scope, index, was);
+        }
         if exists != existed {
             self.counts.created += u64::from(exists);
             self.counts.removed += u64::from(existed);
@@ -127,6 +132,24 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             model.saved.remove(&index);
             model.table.remove(index);
         }
+    }
+
+    /// Tells those who watch.
+    #[cold]
+    fn report(
+        &self,
+        model: &TypedModel<P>,
+        scope: &EpochScope<'_>,
+        index: u32,
+        was: Option<P::Model>,
+    ) {
+        let slot = model.table.slot(index);
+        if was.is_none() && slot.state.is_none() {
+            // It came and went within the epoch.
+            return;
+        }
+        let source_time = self.infos.iter().filter_map(|info| info.source_time).max();
+        model.report(Moment::of(scope, source_time), &slot.id, was, slot.state.as_ref());
     }
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
