@@ -13,5 +13,5 @@ pub use twinflow_operators::{
         Grouping, MessageOf, MessageProcessor, Outcome, ProcessingError, ProcessingResult,
         RawState, Rollback, TwinModel,
     },
-    pipeline::{Change, Inbound, Out, Route, Table},
+    pipeline::{Change, Inbound, Out, Route},
 };

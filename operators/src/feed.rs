@@ -17,7 +17,7 @@ use crate::{
     persist::persist,
     pipeline::{
         Behind, Change, ChangeBuffer, Inbound, Out, Route, Side, Stage, Table, TableRow, changes,
-        enrich, rows_through, to_all,
+        checked, enrich, rows_through, to_all,
     },
     process::{
         Processed, process,
@@ -162,13 +162,22 @@ impl<'scope> Feed<'scope, Rows> {
 
     /// Lets any timely operator over frames of rows in.
     ///
-    /// Its contract (law S8): it never emits at a later epoch than it received, and one that
-    /// changes twin ids gathers the rows anew by owner.
+    /// Its contract (law S8): every row leaves on the worker and in the epoch in which it came, none
+    /// is made or lost ([`Self::filter`] and [`Self::flat_map`] do that and count it), an operator
+    /// that changes twin ids gathers the rows anew by owner, and no capability is held longer than
+    /// its rows. With the feature `testing` a breach ends the process and names the operator.
     pub fn through_timely(
         self,
+        name: &str,
         with: impl FnOnce(Stream<'scope, u64, Frame>) -> Stream<'scope, u64, Frame>,
     ) -> Self {
-        self.through(with)
+        if cfg!(feature = "testing") {
+            let time = self.inner.shared.setup.time.clone();
+            let breach = |why| panic!("{why}");
+            self.through(|rows| checked(rows, name, time, with, breach))
+        } else {
+            self.through(with)
+        }
     }
 
     fn through(
@@ -226,8 +235,12 @@ impl<'scope> Feed<'scope, Changes> {
     /// Persist, commit, send, acknowledge: never apart.
     pub fn settle(self) -> Settled<'scope> {
         let Inner { processed, mut source_parts, shared, sides, .. } = self.inner;
-        let Processed { changed, link_rows, twins: _ } =
-            processed.expect("a feed of changes was processed");
+        let processed = processed.expect("a feed of changes was processed");
+        let Processed { changed, mut link_rows, twins: _ } = processed;
+        for side in sides.take() {
+            source_parts = source_parts.concat(side.parts);
+            link_rows = link_rows.concat(side.link_rows);
+        }
         let names = shared.setup.first_part.clone().filter(|_| shared.setup.index == 0);
         let durable = persist(changed, source_parts, &shared, names);
         let committed = commit(durable, std::sync::Arc::clone(&shared.setup.store));

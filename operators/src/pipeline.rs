@@ -10,6 +10,7 @@
 
 mod behind;
 mod change;
+mod check;
 mod enrich;
 mod inbound;
 mod out;
@@ -28,6 +29,7 @@ pub use self::{
 
 pub(crate) use self::{
     change::{AT_START, ChangeBuffer, changes},
+    check::checked,
     enrich::{TableRow, enrich, to_all},
     side::Side,
     stage::{Stage, rows_through},

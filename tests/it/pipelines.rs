@@ -2,5 +2,6 @@
 //! changes what is promised about acknowledgement, order and repetition.
 
 mod before;
+mod behind;
 mod enriched;
 mod promised;

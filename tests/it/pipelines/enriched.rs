@@ -10,7 +10,7 @@ use twinflow::{
     Engine, EngineBuilder,
     connectors::memory::{Memory, MemoryBroker},
     error::ErrorKind,
-    operators::pipeline::Behind,
+    operators::pipeline::{Behind, Table},
     prelude::*,
 };
 
