@@ -6,6 +6,7 @@
 mod cases;
 mod common;
 mod delivery;
+mod examples;
 mod grouping;
 mod held;
 mod laws;
