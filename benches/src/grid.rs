@@ -171,8 +171,8 @@ mod tests {
     fn every_cell_is_run_and_drawn() {
         let dir = tempfile::tempdir().unwrap();
         let line = format!(
-            "bench grid --workloads w2 --dists uniform,zipf --twins 10,20 --bytes 100 --workers 1,2 \
-             --runs 1 --messages 2000 --json --plots {}",
+            "bench grid --workloads w2 --dists uniform,zipf --twins 10,20 --bytes 100 \
+             --workers 1,2 --runs 1 --messages 2000 --json --plots {}",
             dir.path().display()
         );
         let Bench::Grid(grid) = Args::try_parse_from(line.split_whitespace()).unwrap().bench else {
