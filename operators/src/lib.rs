@@ -19,6 +19,8 @@ pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod progress;
 pub mod recover;
 pub mod worker;
