@@ -20,6 +20,8 @@ mod connection;
 mod de;
 mod environment;
 mod error;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod kinds;
 mod later;
 mod model;

@@ -104,6 +104,8 @@ mod supervisor;
 mod clock;
 mod connections;
 mod fail_points;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod recovery;
 mod signals;
 

@@ -20,6 +20,8 @@ pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod pipeline;
 pub mod progress;
 pub mod recover;

@@ -297,7 +297,7 @@ impl EngineHandle {
     }
 }
 
-fn read_cursor(cursor: &str, workers: usize) -> Option<(usize, u32)> {
+pub(super) fn read_cursor(cursor: &str, workers: usize) -> Option<(usize, u32)> {
     let (worker, start) = cursor.split_once('-')?;
     let worker = worker.parse().ok().filter(|worker| *worker < workers)?;
     Some((worker, start.parse().ok()?))
