@@ -79,7 +79,7 @@ fn main() -> twinflow::Result<()> {
         .dataflow(move |feed| {
             let (models, counter) = (feed.models(), Arc::clone(&counter));
             feed.filter(|message| !message.payload.is_empty())
-                .through_timely(move |rows| count_rows(rows, counter))
+                .through_timely("count rows", move |rows| count_rows(rows, counter))
                 .process(models)
                 .settle()
         })

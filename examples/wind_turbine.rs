@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use twinflow::prelude::*;
 
 /// What a turbine reports.
-#[derive(Deserialize)]
+#[derive(TwinMessage)]
 struct Reading {
     bearing_celsius: f64,
 }

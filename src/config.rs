@@ -4,7 +4,8 @@
 //! this module only validated values travel.
 //!
 //! Reading order: `node.rs` and `parse.rs` make a tree in which each value knows its line,
-//! `reference.rs` and `environment.rs` fill in what comes from outside, `de.rs` reads settings
+//! `reference.rs` and `environment.rs` fill in what comes from outside, `secrets.rs` refuses what
+//! should come from there, `de.rs` reads settings
 //! types from it, `section.rs`, `model.rs` and `connection.rs` check them, `kinds.rs` holds the
 //! kinds that `type` can name.
 
@@ -26,6 +27,7 @@ mod near;
 mod node;
 mod parse;
 mod reference;
+mod secrets;
 mod section;
 mod show;
 #[cfg(test)]

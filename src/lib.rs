@@ -70,6 +70,9 @@
 
 #![forbid(unsafe_code)]
 
+// What the derive generates names the crate, also in this one.
+extern crate self as twinflow;
+
 pub mod config;
 pub mod engine;
 pub mod error;
@@ -81,6 +84,11 @@ pub mod store;
 #[cfg(all(doctest, feature = "rest"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does the guide's.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/messages.md")]
+struct MessagesGuide;
 
 #[cfg(feature = "server")]
 pub mod demo;
@@ -104,6 +112,38 @@ pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};
 pub use error::{Error, Result};
 #[cfg(feature = "server")]
 pub use server::Server;
+
+/// A payload of which a declared type is made:
+///
+/// ```
+/// use std::borrow::Cow;
+/// use twinflow::{operators::json, prelude::*};
+///
+/// #[derive(Debug, PartialEq, TwinMessage)]
+/// #[serde(rename_all = "camelCase")]
+/// struct Reading<'m> {
+///     bearing_celsius: f64,
+///     #[serde(default)]
+///     sequence: u64,
+///     unit: Cow<'m, str>,
+///     note: Option<String>,
+/// }
+///
+/// let payload = br#"{"bearingCelsius": 71.5, "unit": "C", "more": [1, 2]}"#;
+/// let reading: Reading<'_> = json::from_slice(payload)?;
+/// assert_eq!((reading.bearing_celsius, reading.sequence, &*reading.unit), (71.5, 0, "C"));
+/// # Ok::<(), json::JsonError>(())
+/// ```
+///
+/// A type derives this or `Deserialize`, not both:
+///
+/// ```compile_fail,E0119
+/// #[derive(twinflow::TwinMessage, serde::Deserialize)]
+/// struct Reading {
+///     celsius: f64,
+/// }
+/// ```
+pub use twinflow_derive::TwinMessage;
 
 /// timely dataflow in the version that the engine runs on, for operators of one's own. This module
 /// follows timely's versions, not ours.

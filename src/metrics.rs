@@ -63,6 +63,18 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
     gauge("twinflow_careful", "1 while one message per link and epoch is taken", |s| {
         f64::from(u8::from(s.careful))
     }),
+    counter("twinflow_pipeline_dropped_messages", "messages that a pipeline dropped", |s| {
+        s.pipeline_dropped as f64
+    }),
+    counter("twinflow_pipeline_added_messages", "messages a pipeline made beyond one each", |s| {
+        s.pipeline_added as f64
+    }),
+    counter("twinflow_pipeline_failed_messages", "messages on which a pipeline failed", |s| {
+        s.pipeline_failed as f64
+    }),
+    counter("twinflow_pipeline_late_changes", "changes too late for their window", |s| {
+        s.pipeline_late as f64
+    }),
     counter("twinflow_slow_calls", "calls that took longer than a second", |s| s.slow_calls as f64),
     counter("twinflow_store_frames", "frames written", |s| s.store.frames as f64),
     counter("twinflow_store_written_bytes", "bytes written, padding included", |s| {

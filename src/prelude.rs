@@ -4,6 +4,7 @@ pub use crate::engine::Engine;
 #[cfg(feature = "rest")]
 pub use twinflow_connectors::rest::Rest;
 pub use twinflow_connectors::{memory::Memory, message::Timestamp};
+pub use twinflow_derive::TwinMessage;
 pub use twinflow_operators::{
     TestMessage, TestTwin,
     context::ProcessingContext,
@@ -12,4 +13,5 @@ pub use twinflow_operators::{
         Grouping, MessageOf, MessageProcessor, Outcome, ProcessingError, ProcessingResult,
         RawState, Rollback, TwinModel,
     },
+    pipeline::{Change, Inbound, Out, Route},
 };

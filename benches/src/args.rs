@@ -16,7 +16,7 @@ use crate::data::{Amount, DataSet, Plan};
 use crate::draw::Distribution;
 use crate::payload::Size;
 use crate::record::{Format, MOST_TWINS};
-use crate::system::Durable;
+use crate::system::{Durable, MessageKind};
 
 /// Runs a workload on the engine and on its limit in turn. Results go to standard output.
 #[derive(Clone, Debug, Parser)]
@@ -113,6 +113,9 @@ pub struct Options {
     /// w3: draws the distribution of latencies into this directory
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
+    /// w1: how the engine reads its messages
+    #[arg(long, value_enum, default_value_t = MessageKind::Serde)]
+    pub message: MessageKind,
     /// Prints a JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -134,6 +137,7 @@ impl Options {
             ("--data", self.data.as_ref().map(|path| path.display().to_string())),
             ("--rate", self.rate.map(|rate| rate.to_string())),
             ("--messages", self.messages.map(|messages| messages.to_string())),
+            ("--message", Some(value(&self.message))),
             ("--passes", self.passes.map(|passes| passes.to_string())),
         ];
         let pairs = line.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
@@ -237,8 +241,8 @@ mod tests {
 
     #[test]
     fn the_same_run_is_asked_for_again() {
-        let line =
-            "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a --passes 3";
+        let line = "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a \
+                    --message declared --passes 3";
         let first = options(line);
         let again = options(&first.arguments("w1").join(" "));
         assert_eq!(format!("{first:?}"), format!("{again:?}"));

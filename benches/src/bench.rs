@@ -51,7 +51,8 @@ fn profile(bench: &Bench) -> Result<()> {
 
 /// The systems that take part, the limit first.
 pub(crate) fn systems(options: &Options) -> Vec<Box<dyn System>> {
-    let engine = Twinflow::new(options.durable_or_off()).keyed(options.keyed);
+    let engine = Twinflow::new(options.durable_or_off());
+    let engine = engine.keyed(options.keyed).message(options.message);
     match options.system {
         Systems::Limit => vec![Box::new(Limit)],
         Systems::Twinflow => vec![Box::new(engine)],

@@ -8,6 +8,7 @@
 //! counts there too, and feedback would add to every run a way through outbox and connector that
 //! the workload does not ask for. A call made twice, or not at all, would show as a wrong check.
 
+mod declared;
 mod due;
 mod models;
 mod records;
@@ -24,6 +25,7 @@ use twinflow::connectors::message::Format;
 use twinflow::operators::model::MessageProcessor;
 use twinflow::{Commit, ConnectionSettings, Engine, EngineBuilder};
 
+use self::declared::Declared;
 use self::due::Due;
 use self::models::{Counting, Opaque, Outputs};
 use self::records::{Acknowledged, buffers, paced};
@@ -32,7 +34,7 @@ use crate::Result;
 use crate::data::DataSet;
 use crate::meter::{Meter, Usage};
 use crate::rest::MODEL;
-use crate::system::{Durable, Measured, Server, System, Workload};
+use crate::system::{Durable, Measured, MessageKind, Server, System, Workload};
 
 /// The connection that hands over the records.
 const CONNECTION: &str = "records";
@@ -44,18 +46,25 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub struct Twinflow {
     durable: Durable,
     keyed: bool,
+    message: MessageKind,
 }
 
 impl Twinflow {
     /// The engine, as durable as asked for.
     pub fn new(durable: Durable) -> Self {
-        Self { durable, keyed: false }
+        Self { durable, keyed: false, message: MessageKind::Serde }
     }
 
     /// The same, asking its REST clients for a key.
     #[must_use]
     pub fn keyed(self, keyed: bool) -> Self {
         Self { keyed, ..self }
+    }
+
+    /// The same, reading the messages of W1 in this way.
+    #[must_use]
+    pub fn message(self, message: MessageKind) -> Self {
+        Self { message, ..self }
     }
 
     /// Starts an engine whose connection waits.
@@ -128,6 +137,10 @@ impl System for Twinflow {
     fn throughput(&self, workload: Workload, data: &DataSet) -> Result<Measured> {
         let (outputs, workers) = (Arc::<Outputs>::default(), data.partitions().len());
         let prepared = match workload {
+            Workload::W1 if self.message == MessageKind::Declared => {
+                let processor = Declared { outputs: Arc::clone(&outputs) };
+                self.prepare(processor, buffers(data), workers)?
+            }
             Workload::W1 => {
                 let processor = Counting { outputs: Arc::clone(&outputs), due: None };
                 self.prepare(processor, buffers(data), workers)?

@@ -31,6 +31,16 @@ pub enum Durable {
     EverySecond,
 }
 
+/// How the engine's W1 reads its messages. The limit always reads them by `serde_json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MessageKind {
+    /// By serde.
+    #[default]
+    Serde,
+    /// As a declared type, `#[derive(TwinMessage)]`.
+    Declared,
+}
+
 /// One run of one system, counted from the first record handed over to the last output.
 #[derive(Clone, Debug)]
 pub struct Measured {

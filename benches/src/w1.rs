@@ -51,17 +51,22 @@ pub struct State {
 impl State {
     /// Takes one message in arrival order; an alert when the value turns above the threshold.
     pub fn apply(&mut self, reading: &Reading<'_>) -> Option<Alert> {
-        let value = reading.value;
+        self.take(reading.ts, reading.value)
+    }
+
+    /// The same, of a message that is read in another way.
+    #[inline]
+    pub fn take(&mut self, ts: i64, value: f64) -> Option<Alert> {
         self.n += 1;
         let delta = value - self.mean;
         self.mean += delta / self.n as f64;
         self.m2 += delta * (value - self.mean);
         if self.n == 1 {
-            (self.min, self.max, self.ts) = (value, value, reading.ts);
+            (self.min, self.max, self.ts) = (value, value, ts);
         } else {
             self.min = self.min.min(value);
             self.max = self.max.max(value);
-            self.ts = self.ts.max(reading.ts);
+            self.ts = self.ts.max(ts);
         }
         let turned = value > THRESHOLD && !self.above;
         self.above = value > THRESHOLD;

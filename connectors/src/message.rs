@@ -129,7 +129,16 @@ pub mod limits {
 /// Says what is wrong with a twin id, if anything is.
 ///
 /// 1 to 256 bytes of UTF-8 without control characters (behaviour.md 1.1).
+#[inline]
 pub fn twin_id_error(id: &str) -> Option<String> {
+    if (1..=limits::TWIN_ID_BYTES_MAX).contains(&id.len()) && !has_control(id) {
+        return None;
+    }
+    what_is_wrong(id)
+}
+
+#[cold]
+fn what_is_wrong(id: &str) -> Option<String> {
     if id.is_empty() {
         Some("the twin id is empty".into())
     } else if id.len() > limits::TWIN_ID_BYTES_MAX {

@@ -43,6 +43,8 @@ pub enum RowKind {
     Release = 11,
     /// Nothing of a twin: the worker that gets it rewrites a piece of what it holds (law D2).
     Sweep = 12,
+    /// A message that a pipeline could not handle; the reason is an attribute.
+    Failed = 13,
 }
 
 impl RowKind {
@@ -59,6 +61,7 @@ impl RowKind {
             10 => Self::Drop,
             11 => Self::Release,
             12 => Self::Sweep,
+            13 => Self::Failed,
             _ => return None,
         })
     }
@@ -73,6 +76,7 @@ mod tag {
     pub(super) const PARTITION: u8 = 6;
     pub(super) const REASON: u8 = 7;
     pub(super) const DEAD_LETTER: u8 = 8;
+    pub(super) const BODY_HASH: u8 = 9;
 }
 
 /// Everything of a row but its bytes.
@@ -143,6 +147,27 @@ impl AttributesWriter {
     /// The dead letter that the row is about, and the connection that had brought it.
     pub fn dead_letter(&mut self, number: u64, connection: &str) {
         self.put(tag::DEAD_LETTER, &[&number.to_le_bytes(), connection.as_bytes()]);
+    }
+
+    /// The hash of the body as its sender sent it, where a pipeline gave it another one.
+    pub fn body_hash(&mut self, hash: u64) {
+        self.put(tag::BODY_HASH, &[&hash.to_le_bytes()]);
+    }
+
+    fn copy(&mut self, from: Attributes<'_>, wanted: impl Fn(u8) -> bool) {
+        for (tag, value) in from.iter().filter(|(tag, _)| wanted(*tag)) {
+            self.put(tag, &[value]);
+        }
+    }
+
+    /// Everything of the row that another one is made from, but its message id.
+    pub fn copy_without_id(&mut self, from: Attributes<'_>) {
+        self.copy(from, |tag| tag != tag::MESSAGE_ID);
+    }
+
+    /// What tells where a row came from, and nothing else: its partition.
+    pub fn copy_partition(&mut self, from: Attributes<'_>) {
+        self.copy(from, |tag| tag == tag::PARTITION);
     }
 
     fn pair(&mut self, tag: u8, name: &str, value: &[u8]) {
@@ -281,6 +306,12 @@ impl<'f> Row<'f> {
         RowKind::from_number(self.0[30]).expect("a checked row has a known kind")
     }
 
+    /// Whether it is of this kind: one comparison where [`Self::kind`] is a table.
+    #[inline]
+    pub fn is(&self, kind: RowKind) -> bool {
+        self.0[30] == kind as u8
+    }
+
     /// How the payload is meant.
     #[inline]
     pub fn format(&self) -> Format {
@@ -371,6 +402,11 @@ impl<'f> Attributes<'f> {
     /// The partition of a replayable source, as numbered by its link.
     pub fn partition(self) -> Option<u32> {
         Some(u32::from_le_bytes(self.find(tag::PARTITION)?.try_into().ok()?))
+    }
+
+    /// The hash of the body as its sender sent it, where a pipeline gave it another one.
+    pub fn body_hash(self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.find(tag::BODY_HASH)?.try_into().ok()?))
     }
 
     /// Why the row is undeliverable.

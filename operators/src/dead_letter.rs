@@ -64,6 +64,8 @@ pub enum DeadLetterKind {
     Feedback,
     /// Its twin is in quarantine (law F4).
     Quarantined,
+    /// An operator before the twins returned an error, panicked, or passed a limit.
+    Pipeline,
 }
 
 impl DeadLetterKind {
@@ -75,6 +77,7 @@ impl DeadLetterKind {
             Self::Failed => "failed",
             Self::Feedback => "feedback",
             Self::Quarantined => "quarantined",
+            Self::Pipeline => "pipeline",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Frames of rows as a timely container: a newtype over their bytes, nothing else.
 
-use std::{io::Write, sync::Arc};
+use std::io::Write;
 
 use timely::{
     Accountable,
@@ -9,10 +9,7 @@ use timely::{
     dataflow::channels::{ContainerBytes, Message, pushers::exchange::Distributor},
     progress::Stamp,
 };
-use twinflow_connectors::{
-    frame::{ENTRY, FrameBuilder, FrameView, RowFrame},
-    row::Row,
-};
+use twinflow_connectors::frame::{ENTRY, FrameView, RowFrame};
 
 /// Rows for one owner. Cloning is two counter increments; inside a process a frame is moved, to
 /// another process its bytes are copied once.
@@ -60,22 +57,6 @@ impl Frame {
             Some(parts) => FrameView::new(&parts.directory, &parts.body),
             None => FrameView::new(&[], &[]),
         }
-    }
-}
-
-impl Frame {
-    /// The same frame while `keep` likes all rows, else one with the rows it likes.
-    pub fn filtered(self, keep: impl Fn(Row<'_>) -> bool) -> Self {
-        let view = self.view();
-        let likes: Vec<bool> = (0..view.rows()).map(|index| keep(view.row(index))).collect();
-        if likes.iter().all(|likes| *likes) {
-            return self;
-        }
-        let mut builder = FrameBuilder::new(self.owner, &Arc::default());
-        for (index, _) in likes.iter().enumerate().filter(|(_, likes)| **likes) {
-            builder.push_row(view.hash(index), view.row(index));
-        }
-        Self::new(builder.finish())
     }
 }
 

@@ -11,6 +11,7 @@ pub mod quarantine;
 pub mod store;
 
 pub mod context;
+pub mod json;
 pub mod message;
 pub mod model;
 pub mod models;
@@ -19,6 +20,7 @@ pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;
+pub mod pipeline;
 pub mod progress;
 pub mod recover;
 pub mod worker;

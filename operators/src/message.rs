@@ -1,6 +1,10 @@
 //! Messages as a processor sees them: values in arrival order, metadata on request.
 
-use std::{error::Error as StdError, fmt, ops::Deref};
+use std::{
+    error::Error as StdError,
+    fmt,
+    ops::{Deref, Range},
+};
 
 use serde::Deserialize;
 use twinflow_connectors::{
@@ -70,8 +74,14 @@ impl<'m> RawMessage<'m> {
     /// bytes.
     #[inline]
     pub fn deserialize<T: Deserialize<'m>>(&self) -> Result<T, DecodeError> {
+        serde_json::from_slice(self.json()?).map_err(DecodeError::json)
+    }
+
+    /// The payload, if the connection declares JSON.
+    #[inline]
+    pub(crate) fn json(&self) -> Result<&'m [u8], DecodeError> {
         match self.info.format {
-            Format::Json => serde_json::from_slice(self.payload).map_err(DecodeError::json),
+            Format::Json => Ok(self.payload),
             Format::Bytes => Err(DecodeError::new(
                 "the connection's decoder is \"bytes\"; a model for it takes RawMessage",
             )),
@@ -81,8 +91,9 @@ impl<'m> RawMessage<'m> {
 
 /// How payload bytes become the model's message.
 ///
-/// Everything that is `Deserialize` already is one. A hand-written impl, which may choose by header
-/// or topic, replaces `Deserialize` on the type.
+/// Everything that is `Deserialize` already is one. `#[derive(TwinMessage)]`, a fast extractor for
+/// JSON, or a hand-written impl, which may choose by header or topic, replaces `Deserialize` on the
+/// type.
 pub trait TwinMessage<'m>: Sized {
     /// Reads one message.
     ///
@@ -148,6 +159,12 @@ impl<'a, M> Messages<'a, M> {
     pub fn new(values: &'a [M], infos: &'a [MessageInfo<'a>]) -> Self {
         debug_assert_eq!(values.len(), infos.len(), "one info per value");
         Self { values, infos }
+    }
+
+    /// Some of them.
+    #[inline]
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        Self { values: &self.values[range.clone()], infos: &self.infos[range] }
     }
 
     /// Each message with its metadata.

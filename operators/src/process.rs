@@ -22,8 +22,9 @@ pub(crate) mod testing;
 pub(crate) mod tests;
 mod twin_run;
 pub(crate) mod twins;
+pub(crate) mod watch;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use timely::{
     container::{CapacityContainerBuilder, NoopBuilder},
@@ -44,7 +45,7 @@ pub use self::{
     statistics::ModelStatistics,
 };
 
-use self::{scope::SlotRow, twins::Twins};
+use self::{scope::SlotRow, twins::Twins, watch::AnyWatcher};
 use crate::{
     frame::{ByOwner, Frame},
     progress::Ask,
@@ -57,9 +58,26 @@ const PAGE_SLOTS_MAX: usize = 1000;
 
 /// What `process` gives: changes to `persist`, rows for links to `send`.
 pub(crate) struct Processed<'scope> {
-    /// Epochs in which something was written.
+    /// Epochs in which something was written, or in which it may have been and is watched.
     pub(crate) changed: Stream<'scope, u64, Vec<u64>>,
     pub(crate) link_rows: Stream<'scope, u64, Vec<SlotRow>>,
+    /// The twins of this worker, for who wants to watch them.
+    pub(crate) twins: Rc<RefCell<Twins>>,
+}
+
+impl Processed<'_> {
+    /// Tells `watcher` of the changes of a model, first of all twins that are there. Where that
+    /// cannot be, the start fails.
+    pub(crate) fn watch(&self, shared: &WorkerShared, model: &str, watcher: AnyWatcher) {
+        let number = shared.setup.edge.models.number(model);
+        let watched = match number {
+            Some(number) => self.twins.borrow_mut().watch(number, watcher, true),
+            None => Err("there is no such model".to_owned()),
+        };
+        if let Err(why) = watched {
+            shared.misbuilt(format!("model \"{model}\": {why}"));
+        }
+    }
 }
 
 /// An epoch whose rows still come in.
@@ -73,7 +91,7 @@ struct Stashed {
 pub(crate) fn process<'scope>(
     rows: Stream<'scope, u64, Frame>,
     shared: &Rc<WorkerShared>,
-    mut twins: Twins,
+    twins: Twins,
 ) -> Processed<'scope> {
     let scope = rows.scope();
     let mut builder = OperatorBuilder::new("process".to_owned(), scope);
@@ -90,11 +108,14 @@ pub(crate) fn process<'scope>(
         let _gone = bell.activate().is_err();
     });
     let shared = Rc::clone(shared);
+    let twins = Rc::new(RefCell::new(twins));
+    let watched = Rc::clone(&twins);
     builder.build(move |initial| {
         drop(initial);
         let mut stash: BTreeMap<u64, Stashed> = BTreeMap::new();
         move |frontiers| {
             let frontier = frontiers[0].frontier();
+            let twins = &mut *twins.borrow_mut();
             input.for_each(|capability, frame| {
                 // An empty stamp would mean rows outside of every epoch; our sources send none.
                 let Some(changed) = capability.retain_least(0) else { return };
@@ -114,7 +135,8 @@ pub(crate) fn process<'scope>(
                 if let Some(why) = result.halted {
                     halt(&shared, why);
                 }
-                if shared.gathered.borrow_mut().put_back(epoch, result.part) {
+                let wrote = shared.gathered.borrow_mut().put_back(epoch, result.part);
+                if wrote || twins.is_watched() {
                     changed_port.activate().session(&stashed.changed).give(epoch);
                 }
                 if !result.link_rows.is_empty() {
@@ -123,10 +145,10 @@ pub(crate) fn process<'scope>(
                     session.give_container(&mut result.link_rows);
                 }
             }
-            answer(&twins, &shared);
+            answer(twins, &shared);
         }
     });
-    Processed { changed, link_rows }
+    Processed { changed, link_rows, twins: watched }
 }
 
 /// The part that an epoch writes to.

@@ -22,6 +22,23 @@ pub struct Progress {
     pub epochs: AtomicU64,
     /// Why the engine must end (law P5), once it must.
     pub halted: OnceLock<String>,
+    /// Why the graph that was asked for cannot be built, if it cannot.
+    pub misbuilt: OnceLock<String>,
+    /// What the operators before the twins did.
+    pub pipeline: PipelineCounts,
+}
+
+/// What the operators before the twins did to messages, counted once per epoch or activation.
+#[derive(Debug, Default)]
+pub struct PipelineCounts {
+    /// Messages that went no further; they are acknowledged all the same.
+    pub dropped: AtomicU64,
+    /// Messages that were made beyond one for each that came.
+    pub added: AtomicU64,
+    /// Messages that became dead letters.
+    pub failed: AtomicU64,
+    /// Changes that came too late for their window, or without a time.
+    pub late: AtomicU64,
 }
 
 /// Called once with the answer; an operator never waits for who asked.

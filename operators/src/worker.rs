@@ -148,6 +148,8 @@ pub(crate) struct WorkerShared {
     /// The last sweep of which the twins of this worker have done their part.
     pub(crate) twins_swept: Cell<u64>,
     next_dead_letter: Cell<u64>,
+    /// An epoch, and how much left by the side in it.
+    side_index: Cell<(u64, u32)>,
 }
 
 impl WorkerShared {
@@ -161,7 +163,21 @@ impl WorkerShared {
             committed: Reached::default(),
             twins_swept: Cell::default(),
             next_dead_letter,
+            side_index: Cell::default(),
         }
+    }
+
+    /// The index in the id of what leaves by the side in an epoch, apart from those of feedback.
+    pub(crate) fn take_side_index(&self, epoch: u64) -> u32 {
+        let (of, count) = self.side_index.get();
+        let count = if of == epoch { count } else { 0 };
+        self.side_index.set((epoch, count + 1));
+        SIDE_INDEX + count
+    }
+
+    /// The graph that was asked for cannot be built; the start fails with the first reason.
+    pub(crate) fn misbuilt(&self, why: String) {
+        let _told_before = self.setup.progress.misbuilt.set(why).is_err();
     }
 
     /// Numbers of dead letters: every worker has its own residue, so none is given twice.
@@ -171,6 +187,9 @@ impl WorkerShared {
         number
     }
 }
+
+/// Indices of feedback in its id are below it: a call sends no more than 100.
+const SIDE_INDEX: u32 = 1 << 31;
 
 /// A parked worker looks around after this time even if nobody wakes it.
 const PARKED_MOST: Duration = Duration::from_millis(500);

@@ -10,6 +10,7 @@ use super::{
     later,
     model::split,
     node::Node,
+    secrets,
     section::KeyProblem,
 };
 use crate::connections::ConnectionSettings;
@@ -113,6 +114,7 @@ pub(crate) fn read(
     lacking.retain(|key, _| !properties(kind.schema()).any(|(known, _)| known == key));
     later::refuse(&lacking, later::CONNECTION)?;
     let options = super::checked::<WrittenConnection, ConnectionOptions>(&reserved)?;
+    secrets::refuse_written(&own, kind.schema())?;
     let connector = kind.read(&own)?;
     Ok(ConnectionConfig { name: name.to_owned(), kind: kind.name(), options, connector })
 }

@@ -12,6 +12,7 @@ use super::{
     error::ConfigError,
     kinds::{ConfiguredModel, model_kind},
     node::{Node, Table, Value},
+    secrets,
     section::KeyProblem,
 };
 use crate::models::{ModelKinds, RESERVED_KEYS};
@@ -82,6 +83,9 @@ pub(crate) fn read(
     let kind = model_kind(kinds, node)?;
     let (reserved, own) = split(node, &RESERVED_KEYS);
     let settings = super::checked::<WrittenModel, ModelSettings>(&reserved)?;
+    if let Some(schema) = kind.settings_schema() {
+        secrets::refuse_written(&own, schema)?;
+    }
     let processor = kind.configure(&own)?;
     Ok(ModelConfig { name: name.to_owned(), kind: kind.name().to_owned(), settings, processor })
 }

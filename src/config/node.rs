@@ -1,6 +1,6 @@
 //! The file as a tree in which every value knows where it was written.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::error::Place;
 
@@ -8,12 +8,23 @@ use super::error::Place;
 pub(crate) type Table = BTreeMap<String, Node>;
 
 /// A value and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
     /// The text with its references, where it had any: this is shown, never the value.
     pub(crate) reference: Option<String>,
+}
+
+/// Shows what may be shown: what came from elsewhere may be a secret.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.reference, &self.place) {
+            (Some(reference), place) => write!(f, "{place}: {reference:?}"),
+            (None, Place::Environment(name)) => write!(f, "{name}: ..."),
+            (None, place) => write!(f, "{place}: {:?}", self.value),
+        }
+    }
 }
 
 /// What was written.

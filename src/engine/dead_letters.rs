@@ -93,6 +93,10 @@ fn addressee(letter: &DeadLetter) -> Result<(&str, &str), RequestError> {
     if letter.kind == DeadLetterKind::Feedback {
         return Err(not("it is what a twin sent"));
     }
+    if letter.kind == DeadLetterKind::Pipeline {
+        // A replay goes to the twin as it is, and this never became what the twin takes.
+        return Err(not("it failed in the pipeline before its twin; let its source send it again"));
+    }
     if letter.connection == ENGINE {
         return Err(not("it was a request and no message"));
     }
@@ -143,6 +147,7 @@ mod tests {
         let undeliverable = DeadLetterKind::Undeliverable;
         let wrong = [
             (DeadLetter { kind: DeadLetterKind::Feedback, ..letter() }, "it is what a twin sent"),
+            (DeadLetter { kind: DeadLetterKind::Pipeline, ..letter() }, "before its twin"),
             (DeadLetter { connection: ENGINE.into(), ..letter() }, "it was a request"),
             (DeadLetter { twin: None, ..letter() }, "which twin"),
             (DeadLetter { kind: undeliverable, ..letter() }, "only a part"),

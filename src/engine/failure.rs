@@ -15,7 +15,10 @@ pub(super) fn install_panic_hook() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if in_guarded_call() {
-                tracing::debug!(%panic, "a processor panicked; its messages become dead letters");
+                // The text may quote a message; it is in the dead letter, and in no log (S17).
+                let at = panic.location().map(ToString::to_string);
+                tracing::debug!(at, "a processor panicked; its messages become dead letters");
+                tracing::trace!(%panic, "a processor panicked");
                 return;
             }
             before(panic);

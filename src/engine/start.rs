@@ -206,10 +206,15 @@ fn run(
     let workers = start_workers(&parts, &links)?;
     let first = parts.first_epoch;
     while parts.progress.processed.load(Ordering::Acquire) <= first {
-        if parts.recovered.failure().is_some() {
+        if parts.recovered.failure().is_some() || parts.progress.misbuilt.get().is_some() {
             break;
         }
         std::thread::sleep(Duration::from_micros(200));
+    }
+    if let Some(why) = parts.progress.misbuilt.get() {
+        parts.quit();
+        drop(workers);
+        return Err(Error::misconfigured(format!("the pipeline cannot be built: {why}")));
     }
     if let Some(why) = parts.recovered.failure() {
         parts.end();

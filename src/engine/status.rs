@@ -34,6 +34,14 @@ pub struct EngineStatistics {
     pub careful: bool,
     /// Calls that took longer than a second.
     pub slow_calls: u64,
+    /// Messages that operators before the twins dropped; they are acknowledged all the same.
+    pub pipeline_dropped: u64,
+    /// Messages that those operators made beyond one for each that came.
+    pub pipeline_added: u64,
+    /// Messages on which those operators failed: dead letters.
+    pub pipeline_failed: u64,
+    /// Changes that came too late for their window, or without a time.
+    pub pipeline_late: u64,
     /// Per model, by name.
     pub models: Vec<ModelStatus>,
     /// The store.
@@ -80,6 +88,7 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
             twins: load(&counters.twins),
         })
     };
+    let pipeline = &progress.pipeline;
     EngineStatistics {
         workers: parts.controls.len(),
         generation: parts.generation,
@@ -93,6 +102,10 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         disk_full: parts.store.is_full(),
         careful: parts.edge.is_careful(),
         slow_calls: parts.slow_calls.load(Ordering::Relaxed),
+        pipeline_dropped: pipeline.dropped.load(Ordering::Relaxed),
+        pipeline_added: pipeline.added.load(Ordering::Relaxed),
+        pipeline_failed: pipeline.failed.load(Ordering::Relaxed),
+        pipeline_late: pipeline.late.load(Ordering::Relaxed),
         models: parts.models.names().filter_map(model).collect(),
         store: parts.store.statistics(),
     }

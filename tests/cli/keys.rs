@@ -100,7 +100,7 @@ fn audited(dir: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn keys_that_others_can_read_or_that_have_no_file_are_78() {
+fn s7_keys_that_others_can_read_or_that_have_no_file_are_78() {
     let unnamed = directory(FILE);
     let ended = run(unnamed.path(), &["keys", "create", "--role", "read"]);
     assert!(ended.code == Some(78) && ended.err.contains("keys_file"), "{ended:?}");

@@ -8,5 +8,7 @@ mod keys;
 mod program;
 mod reach;
 mod refused;
+#[cfg(all(feature = "kafka", feature = "mqtt"))]
+mod secrets;
 mod state;
 mod tls;

@@ -9,6 +9,7 @@ mod delivery;
 mod grouping;
 mod held;
 mod laws;
+mod pipelines;
 mod property;
 mod restart;
 mod sweeping;

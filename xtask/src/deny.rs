@@ -37,8 +37,10 @@ pub(crate) fn run() -> Result<()> {
         return Err(Error::failed(format!("against deny.toml: {count}, listed above")));
     }
     println!("{} packages: licences, sources and versions as in deny.toml", packages.len());
-    no_openssl(&linked("default")?)?;
-    println!("no OpenSSL without the Kafka client");
+    let default = linked("default")?;
+    no_openssl(&default)?;
+    nothing_unsound(&default)?;
+    println!("no OpenSSL without the Kafka client, and no unsound decoder");
 
     if cargo::has("deny") {
         return cargo::run(&["deny", "check", "licenses", "bans", "sources"], &[]);
@@ -63,9 +65,25 @@ fn no_openssl(tree: &str) -> Result<()> {
     }
 }
 
+/// Requirement S6: nothing that outsiders reach is decoded by a package that is known as unsound.
+fn nothing_unsound(tree: &str) -> Result<()> {
+    match tree.lines().find(|line| line.starts_with("abomonation")) {
+        Some(found) => Err(Error::failed(format!("'{found}' is linked: it is unsound"))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s6_no_build_decodes_unsoundly() {
+        for features in ["default", "full", "demo-broker"] {
+            nothing_unsound(&linked(features).expect("a tree")).expect(features);
+        }
+        assert!(nothing_unsound("abomonation v0.7.3").is_err(), "it would be seen");
+    }
 
     #[test]
     fn s2_openssl_comes_with_the_kafka_client_and_with_nothing_else() {

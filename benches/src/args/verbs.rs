@@ -9,7 +9,7 @@ use clap::{ValueEnum, value_parser};
 use super::{Options, Systems};
 use crate::draw::Distribution;
 use crate::record::MOST_TWINS;
-use crate::system::Durable;
+use crate::system::{Durable, MessageKind};
 
 /// How to run W4.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,6 +85,7 @@ impl GridOptions {
             connections: 1,
             keyed: false,
             durable: None,
+            message: MessageKind::Serde,
             profile: false,
             plots: None,
             json: self.json,

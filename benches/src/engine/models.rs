@@ -42,7 +42,7 @@ impl Outputs {
         all
     }
 
-    fn alert(&self, alert: &w1::Alert, twin: &str) {
+    pub(super) fn alert(&self, alert: &w1::Alert, twin: &str) {
         self.0.with(|tally| {
             tally.text.clear();
             alert.write(twin.as_bytes(), &mut tally.text);

@@ -32,24 +32,32 @@ const REFUSED: &[(&str, &str)] = &[
     ("message.timeout.ms", "use `feedback.delivery_timeout_ms`"),
     ("metadata.broker.list", "use `brokers`"),
     ("partition.assignment.strategy", "partitions are assigned by twinflow"),
+    ("plugin.library.paths", LIBRARY),
     ("queue.buffering.max.ms", "use `feedback.linger_ms`"),
     ("queued.max.messages.kbytes", "use `prefetch_bytes_max`"),
     ("request.required.acks", "feedback counts as sent only when all replicas in sync have it"),
     ("retries", "a repeat that is not made is a message that is lost"),
     ("message.send.max.retries", "a repeat that is not made is a message that is lost"),
     ("sasl.mechanism", "use `sasl`"),
+    ("sasl.oauthbearer.", "this version logs in with PLAIN and SCRAM"),
     ("sasl.password", "use `sasl`"),
     ("sasl.username", "use `sasl`"),
     ("security.protocol", "use `tls` and `sasl`"),
     ("ssl.ca.location", "use `tls.ca_file`"),
     ("ssl.certificate.", "use `tls.cert_file`"),
+    ("ssl.endpoint.identification.algorithm", "an unverified broker could be anybody"),
+    ("ssl.engine.", LIBRARY),
     ("ssl.key.", "use `tls.key_file`"),
+    ("ssl.keystore.", "use `tls.cert_file` and `tls.key_file`"),
+    ("ssl.providers", LIBRARY),
     ("enable.ssl.certificate.verification", "an unverified broker could be anybody"),
     ("statistics.interval.ms", "use `statistics_interval_ms`"),
     ("transactional.id", "this version writes no transactions"),
     ("enable.sasl.oauthbearer", "this version logs in with PLAIN and SCRAM"),
     ("test.mock", "a broker that is not there keeps nothing"),
 ];
+
+const LIBRARY: &str = "whoever writes the file could have any library loaded";
 
 /// Mechanisms of [`KafkaSettings::sasl`].
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];

@@ -291,6 +291,10 @@ mod tests {
             ("acks", "all replicas in sync"),
             ("sasl.password", "use `sasl`"),
             ("enable.ssl.certificate.verification", "could be anybody"),
+            ("ssl.endpoint.identification.algorithm", "could be anybody"),
+            ("ssl.keystore.password", "use `tls.cert_file`"),
+            ("sasl.oauthbearer.client.secret", "PLAIN and SCRAM"),
+            ("plugin.library.paths", "any library"),
         ] {
             let said = refusal(&format!(r#"{{"client_options":{{"{option}":"1"}}}}"#));
             assert!(said.contains(option) && said.contains(why), "{said}");

@@ -40,6 +40,9 @@ impl JsonSchema for Secret {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        String::json_schema(generator)
+        let mut schema = String::json_schema(generator);
+        // It is taken and never given back; and it may not stand in a file.
+        schema.insert("writeOnly".into(), true.into());
+        schema
     }
 }

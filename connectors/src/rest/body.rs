@@ -166,6 +166,28 @@ async fn discard(body: &mut Body, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rest::settings::RestSettings;
+
+    /// A body is taken only while all that arrive at the same time have room together.
+    #[tokio::test]
+    async fn s21_bodies_have_so_much_room_together_and_one_more_is_429() {
+        let service = Service::new(RestSettings::default());
+        let others = service.bodies.available_permits() - 10;
+        let others = service.bodies.try_acquire_many(others as u32).unwrap();
+        let read = async |bytes: usize| {
+            let body = Body::from(vec![b'1'; bytes]);
+            read(&service, &HeaderMap::new(), body).await
+        };
+        let Err(refused) = read(11).await else { panic!("11 bytes do not fit") };
+        assert_eq!(refused.status(), 429);
+        assert!(refused.respond("t".into()).headers().contains_key(header::RETRY_AFTER));
+        let taken = read(10).await.unwrap_or_else(|_| panic!("ten do"));
+        assert_eq!(taken.bytes.len(), 10);
+        assert!(read(1).await.is_err(), "as long as somebody has them");
+        drop(taken);
+        assert!(read(10).await.is_ok(), "and not longer");
+        drop(others);
+    }
 
     #[test]
     fn json_of_any_kind_is_taken_and_nothing_else() {

@@ -16,6 +16,8 @@ use super::{
     access::{Caller, not_for},
     body,
     deliver::{Fate, Item, deliver},
+    depth::is_deeper,
+    payloads::too_deep,
     problem::Problem,
     replies,
     service::Service,
@@ -133,6 +135,11 @@ fn lines<'b>(service: &Service, body: &'b [u8]) -> Result<Vec<Result<Line<'b>, P
             let (len, most) = (line.len(), settings.line_bytes_max);
             let detail = format!("line {} has {len} bytes, the limit is {most}", number + 1);
             return Err(Problem::new(413, "message-too-large", detail));
+        }
+        // The line is an object around the message.
+        if is_deeper(line, settings.depth_max + 1) {
+            lines.push(Err(too_deep(settings.depth_max)));
+            continue;
         }
         lines.push(serde_json::from_slice::<Line<'_>>(line).map_err(|error| {
             // The error counts lines within this one.

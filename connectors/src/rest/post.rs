@@ -15,15 +15,13 @@ use tokio::time::Instant;
 use super::{
     body,
     deliver::{Fate, Fates, Item, deliver},
+    payloads::payloads,
     problem::Problem,
     replies::{self, Replies},
     service::Service,
     watch::Written,
 };
-use crate::{
-    answer::{StoredAnswer, reply_value},
-    message::limits::PAYLOAD_BYTES_MAX,
-};
+use crate::answer::{StoredAnswer, reply_value};
 
 /// Model and twin id of a path.
 pub(super) type TwinPath = Result<Path<(String, String)>, PathRejection>;
@@ -57,7 +55,7 @@ async fn answer(
     service.check_hold(&model)?;
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(service, &head.headers, body).await?;
-    let (payloads, is_array) = payloads(&body.bytes, service.settings.lines_max)?;
+    let (payloads, is_array) = payloads(&body.bytes, &service.settings)?;
     let items: Vec<_> = payloads
         .iter()
         .enumerate()
@@ -79,36 +77,6 @@ async fn answer(
             .with("epoch", whole.epoch));
     }
     Ok(whole.respond(head.extensions.remove::<Written>()))
-}
-
-/// The exact bytes of each message, and whether the body was an array.
-fn payloads(body: &[u8], most: usize) -> Result<(Vec<&RawValue>, bool), Problem> {
-    let bad = |error: serde_json::Error| {
-        let (line, column) = (error.line(), error.column());
-        Problem::new(400, "bad-json", format!("the body is not JSON: {error}"))
-            .with("line", line)
-            .with("column", column)
-    };
-    let is_array = body.trim_ascii_start().first() == Some(&b'[');
-    let payloads: Vec<&RawValue> = if is_array {
-        serde_json::from_slice(body).map_err(bad)?
-    } else {
-        vec![serde_json::from_slice(body).map_err(bad)?]
-    };
-    if payloads.is_empty() {
-        return Err(Problem::new(400, "no-messages", "the array is empty"));
-    }
-    if payloads.len() > most {
-        let detail = format!("the array has {} messages, the limit is {most}", payloads.len());
-        return Err(Problem::new(413, "too-many-messages", detail));
-    }
-    let long = payloads.iter().position(|payload| payload.get().len() > PAYLOAD_BYTES_MAX);
-    if let Some(index) = long {
-        let len = payloads[index].get().len();
-        let detail = format!("message {index} has {len} bytes, the limit is {PAYLOAD_BYTES_MAX}");
-        return Err(Problem::new(413, "message-too-large", detail));
-    }
-    Ok((payloads, is_array))
 }
 
 /// The answer to a whole request.

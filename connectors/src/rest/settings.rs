@@ -37,6 +37,9 @@ pub struct RestSettings {
     /// Lines of an NDJSON body, and elements of an array; above it 413. Default 10000.
     /// Since 0.1.0.
     pub lines_max: usize,
+    /// Objects and lists that a message may have within each other, 1 to 127; above it 400.
+    /// Default 64. Since 0.1.0.
+    pub depth_max: usize,
     /// Connections of the own listener at the same time; more wait to be accepted. Default 10000.
     /// Since 0.1.0.
     pub connections_max: usize,
@@ -68,6 +71,7 @@ impl Default for RestSettings {
             body_bytes_max: 16 << 20,
             line_bytes_max: 1 << 20,
             lines_max: 10_000,
+            depth_max: 64,
             connections_max: 10_000,
             connections_per_address_max: None,
             header_timeout_secs: 10,
@@ -87,6 +91,7 @@ impl RestSettings {
             ("body_bytes_max", self.body_bytes_max as u64),
             ("line_bytes_max", self.line_bytes_max as u64),
             ("lines_max", self.lines_max as u64),
+            ("depth_max", self.depth_max as u64),
             ("connections_max", self.connections_max as u64),
             ("header_timeout_secs", self.header_timeout_secs),
             ("connections_per_address_max", self.connections_per_address_max.unwrap_or(1) as u64),
@@ -102,6 +107,8 @@ impl RestSettings {
         let most = [
             ("connections_max", self.connections_max as u64, 1_000_000),
             ("lines_max", self.lines_max as u64, 1_000_000),
+            // Deeper messages are read by no model: the parser stops there.
+            ("depth_max", self.depth_max as u64, 127),
             ("body_bytes_max", self.body_bytes_max as u64, BODIES_BYTES_MAX as u64),
             ("wait_ms", self.wait_ms, 3_600_000),
             ("header_timeout_secs", self.header_timeout_secs, 86_400),
@@ -203,6 +210,8 @@ mod tests {
             ("connections_max", r#"{"connections_max":99999999999}"#),
             ("wait_ms", r#"{"wait_ms":18446744073709551615}"#),
             ("body_bytes_max", r#"{"body_bytes_max":99999999999}"#),
+            ("depth_max", r#"{"depth_max":128}"#),
+            ("depth_max", r#"{"depth_max":0}"#),
         ];
         for (named, json) in wrong {
             let settings: RestSettings = serde_json::from_str(json).unwrap();

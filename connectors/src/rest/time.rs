@@ -2,9 +2,15 @@
 
 use crate::message::Timestamp;
 
+/// Bytes of the longest `time` that is read.
+const BYTES_MAX: usize = 64;
+
 /// Reads the JSON value of a `time`; the error is a sentence for the caller.
 pub(super) fn source_time(json: &str) -> Result<Timestamp, String> {
     let what = "time: use milliseconds since 1970 or text like \"2026-01-31T12:00:00.5Z\"";
+    if json.len() > BYTES_MAX {
+        return Err(what.to_owned());
+    }
     let time = match serde_json::from_str(json) {
         Ok(serde_json::Value::Number(millis)) => {
             millis.as_u64().and_then(|millis| millis.checked_mul(1000)).map(Timestamp)
@@ -92,6 +98,7 @@ mod tests {
             "\"2026-01-31T12:00:00+0100\"",
             "\"+026-01-31T12:00:00Z\"",
             "\"1969-12-31T23:00:00Z\"",
+            &format!("[{}]", "1,".repeat(1 << 16)),
             "99999999999999999999",
         ];
         for json in bad {

@@ -105,7 +105,7 @@ async fn what_is_not_committed_in_time_is_a_504_line() {
 }
 
 #[tokio::test]
-async fn limits_of_lines_hold_for_the_whole_request() {
+async fn s18_limits_of_lines_hold_for_the_whole_request() {
     let rest = Rest::listen("127.0.0.1:0").with(|settings| {
         (settings.lines_max, settings.line_bytes_max) = (2, 50);
     });

@@ -10,11 +10,12 @@ use tokio::{
 use twinflow_connectors::rest::Rest;
 
 use crate::{
-    client::{get, post},
+    client::{Answer, get, post, post_with},
     fake::Fake,
 };
 
 const PATH: &str = "/v1/twins/m/t/messages";
+const LINES: &str = "/v1/messages";
 const FEEDBACK: &str = "/v1/twins/m/t/feedback";
 
 /// A connection from another address of this machine.
@@ -141,4 +142,103 @@ async fn s18_an_address_of_more_than_eight_kib_is_414() {
     let path = |len: usize| format!("{FEEDBACK}?{}", "x".repeat(len - FEEDBACK.len() - 1));
     assert_eq!(get(fake.address, &path(8192)).await.status, 400, "an unknown parameter");
     assert_eq!(get(fake.address, &path(8193)).await.status, 414);
+}
+
+/// What becomes of a body that is within the limits.
+async fn taken(fake: &Fake, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+    let answer = post_with(fake.address, path, headers, body);
+    let arrived = timeout(Duration::from_secs(10), fake.take()).await.unwrap();
+    fake.acknowledge(&arrived, 1);
+    answer.await.unwrap()
+}
+
+#[tokio::test]
+async fn s18_a_message_of_more_than_64_levels_is_400_before_anything_of_it_is_read() {
+    let fake = Fake::start().await;
+    let lists = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let objects = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+    let line =
+        |payload: String| format!("{{\"model\":\"m\",\"twin\":\"t\",\"payload\":{payload}}}");
+    for (path, body) in [
+        (PATH, objects(64)),
+        // The outer list is the body's.
+        (PATH, lists(65)),
+        (PATH, format!("[1,{}]", objects(64))),
+        (PATH, format!("[\"{}\"]", "[".repeat(1000))),
+        (LINES, line(lists(64))),
+    ] {
+        let answer = taken(&fake, path, &[], body).await;
+        assert_eq!(answer.status, 200, "the limit itself is allowed: {}", answer.text);
+    }
+    for body in [objects(65), lists(66), format!("[1,{}]", objects(65)), "[".repeat(1 << 20)] {
+        let detail = post(fake.address, PATH, body).await.unwrap().problem(400, "too-deep");
+        assert!(detail.contains("more than 64 objects and lists"), "{detail}");
+    }
+    assert!(fake.try_take().is_none());
+    let two = format!("{}\n{}", line(lists(65)), line(lists(1)));
+    let lines = taken(&fake, LINES, &[], two).await.lines();
+    let statuses: Vec<_> = lines.iter().map(|line| line["status"].clone()).collect();
+    assert_eq!(statuses, [400, 200], "a line that is too deep does not stop the others");
+
+    let rest = Rest::listen("127.0.0.1:0").with(|settings| settings.depth_max = 2);
+    let fake = Fake::with(rest, 1).await;
+    assert_eq!(taken(&fake, PATH, &[], objects(2)).await.status, 200);
+    post(fake.address, PATH, objects(3)).await.unwrap().problem(400, "too-deep");
+}
+
+#[tokio::test]
+async fn s18_more_messages_than_the_limit_are_413_and_no_more_of_them_are_read() {
+    let rest = Rest::listen("127.0.0.1:0").with(|settings| settings.lines_max = 3);
+    let fake = Fake::with(rest, 1).await;
+    assert_eq!(taken(&fake, PATH, &[], "[1,2,3]".into()).await.json()["applied"], 3);
+    // What stands behind the message too many is not looked at.
+    for body in ["[1,2,3,4]", "[1,2,3,4,", "[1,2,3,4,no"] {
+        post(fake.address, PATH, body).await.unwrap().problem(413, "too-many-messages");
+    }
+}
+
+#[tokio::test]
+async fn s18_more_than_64_headers_or_16_kib_of_them_are_431() {
+    let fake = Fake::start().await;
+    // Every request has a host and a length.
+    let names: Vec<_> = (0..63).map(|n| format!("x-{n}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    assert_eq!(taken(&fake, PATH, &many[..62], "1".into()).await.status, 200);
+    post_with(fake.address, PATH, &many, "1").await.unwrap().problem(431, "headers");
+    let others = format!("host{}content-length1x-long", fake.address).len();
+    let long = |len: usize| "x".repeat(len - others);
+    let most = (16 << 10, (16 << 10) + 1);
+    let within = taken(&fake, PATH, &[("x-long", &long(most.0))], "1".into()).await;
+    assert_eq!(within.status, 200, "{}", within.text);
+    let over = post_with(fake.address, PATH, &[("x-long", &long(most.1))], "1").await.unwrap();
+    over.problem(431, "headers");
+    let bare = post_with(fake.address, PATH, &[("x-long", &"x".repeat(100 << 10))], "1").await;
+    assert_eq!(bare.unwrap().status, 431, "this one is not even read");
+    assert!(fake.try_take().is_none());
+}
+
+#[tokio::test]
+async fn s18_twin_ids_and_keys_of_messages_have_their_bytes() {
+    let fake = Fake::start().await;
+    let id = |bytes: usize| format!("{}a", "\u{e9}".repeat((bytes - 1) / 2));
+    let path = |id: &str| {
+        let id: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        format!("/v1/twins/m/{id}/messages")
+    };
+    assert_eq!(taken(&fake, &path(&id(255)), &[], "1".into()).await.status, 200);
+    assert_eq!(taken(&fake, &path(&format!("{}b", id(255))), &[], "1".into()).await.status, 200);
+    post(fake.address, &path(&id(257)), "1").await.unwrap().problem(400, "twin-id");
+    for bad in ["a\u{0}", "a\u{7f}", "a\n", "\u{85}"] {
+        post(fake.address, &path(bad), "1").await.unwrap().problem(400, "twin-id");
+    }
+    let key = "k".repeat(256);
+    assert_eq!(taken(&fake, PATH, &[("idempotency-key", &key[1..])], "1".into()).await.status, 200);
+    let over = post_with(fake.address, PATH, &[("idempotency-key", &key)], "1").await.unwrap();
+    over.problem(400, "idempotency-key");
+    let line = |bytes: usize| {
+        let id = "i".repeat(bytes);
+        format!("{{\"model\":\"m\",\"twin\":\"t\",\"id\":\"{id}\",\"payload\":1}}\n")
+    };
+    let lines = taken(&fake, LINES, &[], line(1024) + &line(1025)).await.lines();
+    assert_eq!((&lines[0]["status"], &lines[1]["status"]), (&200.into(), &400.into()));
 }

@@ -58,11 +58,12 @@ async fn bad_json_is_400_with_its_place() {
 }
 
 #[tokio::test]
-async fn content_of_other_kinds_is_415() {
+async fn s18_content_of_other_kinds_and_compressed_content_is_415() {
     let fake = Fake::start().await;
     for (header, value, problem) in [
         ("content-type", "text/plain", "content-type"),
         ("content-type", "application/x-www-form-urlencoded", "content-type"),
+        // Nothing is ever decompressed, so there is no bomb to guard against.
         ("content-encoding", "gzip", "content-encoding"),
     ] {
         let answer = post_with(fake.address, PATH, &[(header, value)], "1").await.unwrap();
@@ -76,7 +77,7 @@ async fn content_of_other_kinds_is_415() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_413_and_closes_the_connection() {
+async fn s18_a_body_over_the_limit_is_413_and_closes_the_connection() {
     let rest = Rest::listen("127.0.0.1:0").with(|settings| settings.body_bytes_max = 1000);
     let fake = Fake::with(rest, 1).await;
     let body = |len: usize| format!("\"{}\"", "x".repeat(len - 2));
@@ -91,7 +92,7 @@ async fn a_body_over_the_limit_is_413_and_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_message_over_one_mebibyte_is_413() {
+async fn s18_a_message_over_one_mebibyte_is_413() {
     let fake = Fake::start().await;
     let body = |len: usize| format!("[1,\"{}\"]", "x".repeat(len - 2));
     let over = post(fake.address, PATH, body((1 << 20) + 1)).await.unwrap();
@@ -104,21 +105,7 @@ async fn a_message_over_one_mebibyte_is_413() {
 }
 
 #[tokio::test]
-async fn too_many_and_too_long_headers_are_431() {
-    let fake = Fake::start().await;
-    let names: Vec<_> = (0..70).map(|n| format!("x-{n}")).collect();
-    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
-    post_with(fake.address, PATH, &many, "1").await.unwrap().problem(431, "headers");
-    let long = "x".repeat(17 << 10);
-    post_with(fake.address, PATH, &[("x-long", &long)], "1").await.unwrap().problem(431, "headers");
-    let longer = "x".repeat(100 << 10);
-    let bare = post_with(fake.address, PATH, &[("x-long", &longer)], "1").await.unwrap();
-    assert_eq!(bare.status, 431);
-    assert!(fake.try_take().is_none());
-}
-
-#[tokio::test]
-async fn a_full_link_is_429_after_a_second() {
+async fn s21_a_full_link_is_429_after_a_second() {
     let fake = Fake::start().await;
     // Two deliveries, 4,097 rows: no room for another full one.
     let many = format!("[{}]", vec!["1"; 4097].join(","));
@@ -156,7 +143,7 @@ async fn foreign_names_and_pages_are_403() {
 }
 
 #[tokio::test]
-async fn a_held_model_is_503_with_the_reason_and_others_go_on() {
+async fn s21_a_held_model_is_503_with_the_reason_and_others_go_on() {
     let fake = Fake::start().await;
     let reason = "its messages keep failing".to_owned();
     fake.edge.refusals.refuse("m", Refused { reason, connection: "web".into() });

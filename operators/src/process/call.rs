@@ -9,21 +9,19 @@ use twinflow_connectors::{error::chain, message::Timestamp};
 use super::guard::guarded;
 use crate::{
     context::{FeedbackBuffer, ProcessingContext},
-    message::{MessageInfo, Messages},
+    message::Messages,
     model::{
         Grouping, MessageOf, MessageProcessor, Outcome, ProcessingError, RawState, Rollback,
         TwinModel,
     },
 };
 
-/// Who is called, when, and within which limits.
+/// Who is called in an epoch, when, and within which limits; the same for all twins of a model.
 #[derive(Debug)]
 pub(crate) struct CallSite<'a, P> {
     pub(crate) processor: &'a P,
     pub(crate) model: &'a str,
-    pub(crate) twin: &'a str,
     pub(crate) now: Timestamp,
-    pub(crate) has_data_source: bool,
     pub(crate) grouping: Grouping,
     pub(crate) retries_max: u32,
     pub(crate) state_bytes_max: usize,
@@ -88,25 +86,26 @@ impl From<ProcessingError> for Failed {
 /// Applies the messages of one twin: one group call, or one call each.
 ///
 /// `saved` is the last encoded form, kept only for models that roll back by it.
+#[inline]
 pub(crate) fn call_twin<P: MessageProcessor>(
     site: &CallSite<'_, P>,
+    twin: &str,
     state: &mut Option<P::Model>,
     saved: Option<&[u8]>,
-    values: &[MessageOf<'_, P>],
-    infos: &[MessageInfo<'_>],
+    messages: Messages<'_, MessageOf<'_, P>>,
     calls: &mut Calls,
 ) {
     if site.grouping == Grouping::Epoch
-        && values.len() > 1
-        && call(site, state, saved, values, infos, 0..values.len(), calls).is_ok()
+        && messages.len() > 1
+        && call(site, twin, state, saved, messages, 0..messages.len(), calls).is_ok()
     {
         return;
     }
-    for message in 0..values.len() {
+    for message in 0..messages.len() {
         let range = message..message + 1;
         let mut attempts = 1;
         loop {
-            match call(site, state, saved, values, infos, range.clone(), calls) {
+            match call(site, twin, state, saved, messages, range.clone(), calls) {
                 Ok(()) => break,
                 Err(failed) if failed.retry && attempts <= site.retries_max => attempts += 1,
                 Err(Failed { reason, .. }) => {
@@ -121,10 +120,12 @@ pub(crate) fn call_twin<P: MessageProcessor>(
 /// Creates the twin without a message. What it sends has no data source; that is the caller's.
 pub(crate) fn create<P: MessageProcessor>(
     site: &CallSite<'_, P>,
+    twin: &str,
     state: &mut Option<P::Model>,
     calls: &mut Calls,
 ) -> Result<(), String> {
-    call(site, state, None, &[], &[], 0..0, calls).map_err(|failed| failed.reason)?;
+    let none = Messages::new(&[], &[]);
+    call(site, twin, state, None, none, 0..0, calls).map_err(|failed| failed.reason)?;
     // A record stands for messages, and there was none.
     calls.records.pop();
     Ok(())
@@ -134,36 +135,38 @@ pub(crate) fn create<P: MessageProcessor>(
 /// form and feedback; on failure everything is as before.
 fn call<P: MessageProcessor>(
     site: &CallSite<'_, P>,
+    twin: &str,
     state: &mut Option<P::Model>,
     saved: Option<&[u8]>,
-    values: &[MessageOf<'_, P>],
-    infos: &[MessageInfo<'_>],
+    all: Messages<'_, MessageOf<'_, P>>,
     messages: Range<usize>,
     calls: &mut Calls,
 ) -> Result<(), Failed> {
     let by_clone = P::ROLLBACK == Rollback::Clone || !site.encode;
-    // Cloning is the user's code too.
-    let before = if by_clone { guarded(|| state.clone()) } else { Ok(None) };
-    let before = before.map_err(|reason| Failed { reason, retry: false })?;
     let was_there = state.is_some();
     let sent = calls.feedback.len();
     calls.feedback.start_call();
     calls.trial.clear();
     calls.made += 1;
     let Calls { feedback, trial, .. } = calls;
-    let batch = Messages::new(&values[messages.clone()], &infos[messages.clone()]);
-    let result = guarded(|| run(site, state, batch, feedback, trial))
-        .unwrap_or_else(|panic| Err(Failed { reason: panic, retry: false }));
+    let batch = all.slice(messages.clone());
+    let mut before = None;
+    let result = guarded(|| {
+        if by_clone {
+            // Cloning is the user's code too; a state that cannot be cloned was not touched.
+            before = Some(state.clone());
+        }
+        run(site, twin, state, batch, feedback, trial)
+    })
+    .unwrap_or_else(|panic| Err(Failed { reason: panic, retry: false }));
     if !matches!(result, Ok(Outcome::Update | Outcome::Remove)) {
-        *state = if by_clone {
-            before
-        } else if was_there {
+        if let Some(before) = before {
+            *state = before;
+        } else if !by_clone {
             // What an earlier call of this epoch encoded is newer than what was saved.
             let newest = if calls.changed { Some(&calls.encoded[..]) } else { saved };
-            newest.map(decode_own::<P::Model>)
-        } else {
-            None
-        };
+            *state = newest.filter(|_| was_there).map(decode_own::<P::Model>);
+        }
     }
     match result {
         Ok(outcome) => {
@@ -185,13 +188,15 @@ fn call<P: MessageProcessor>(
 /// Everything that is inside the guard (law P1), decoding apart.
 fn run<P: MessageProcessor>(
     site: &CallSite<'_, P>,
+    twin: &str,
     state: &mut Option<P::Model>,
     messages: Messages<'_, MessageOf<'_, P>>,
     feedback: &mut FeedbackBuffer,
     encoded: &mut Vec<u8>,
 ) -> Result<Outcome, Failed> {
-    let mut cx =
-        ProcessingContext::new(site.model, site.twin, site.now, site.has_data_source, feedback);
+    // Only what brings a message has a source.
+    let has_data_source = !messages.is_empty();
+    let mut cx = ProcessingContext::new(site.model, twin, site.now, has_data_source, feedback);
     let twin = match state {
         Some(twin) => twin,
         None => {

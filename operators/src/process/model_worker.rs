@@ -32,6 +32,7 @@ use super::{
     sweep::Within,
     table::{NO_ROW, TwinTable},
     twin_run::TwinRun,
+    watch::{AnyWatcher, Moment, Watcher},
 };
 use crate::{
     mistakes::{self, Mistake},
@@ -84,10 +85,22 @@ pub(crate) trait ModelWorker {
     fn quarantine(&mut self, id: &str);
     /// Recovery: a message id that was handled.
     fn load_id(&mut self, key: &[u8], value: &[u8]) -> Result<(), String>;
+    /// Tells of every change, first of the twins that are there if that is wanted.
+    fn watch(&mut self, watcher: AnyWatcher, start: Option<Moment>) -> Result<(), String>;
     /// The state as JSON, as it is now.
     fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>>;
     /// Ids of twins from a slot on; looks at no more than `looked_at` slots.
     fn page(&self, start: u32, looked_at: usize, limit: usize) -> TwinPage;
+}
+
+/// A row of the epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowPlace {
+    frame: u32,
+    /// Its number in the frame.
+    row: u32,
+    /// Number of the next row of its twin, [`NO_ROW`] behind the last.
+    pub(super) next: u32,
 }
 
 /// The typed one.
@@ -106,14 +119,13 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     pub(super) places: Places,
     /// Twins that are set aside (law F4).
     pub(super) quarantined: HashSet<Box<str>>,
-    /// Rows of the epoch: frame and row in it.
-    pub(super) rows: Vec<(u32, u32)>,
-    /// Per row the next row of its twin.
-    pub(super) next: Vec<u32>,
+    /// Rows of the epoch.
+    pub(super) rows: Vec<RowPlace>,
     /// Twins of the epoch in the order of their first row, with their hash.
     touched: Vec<(u32, u64)>,
     pub(super) calls: Calls,
     failing: Failing,
+    pub(super) watchers: Vec<Watcher<P::Model>>,
 }
 
 impl<P: MessageProcessor> TypedModel<P> {
@@ -139,29 +151,10 @@ impl<P: MessageProcessor> TypedModel<P> {
             places: Places::default(),
             quarantined: HashSet::new(),
             rows: Vec::new(),
-            next: Vec::new(),
             touched: Vec::new(),
             calls: Calls::default(),
             failing: Failing::default(),
-        }
-    }
-
-    pub(super) fn site<'a>(
-        &'a self,
-        twin: &'a str,
-        now: Timestamp,
-        has_data_source: bool,
-    ) -> CallSite<'a, P> {
-        CallSite {
-            processor: &*self.processor,
-            model: &self.name,
-            twin,
-            now,
-            has_data_source,
-            grouping: self.settings.grouping.unwrap_or(P::GROUPING),
-            retries_max: self.settings.retries_max,
-            state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
-            encode: self.encode,
+            watchers: Vec::new(),
         }
     }
 
@@ -176,7 +169,7 @@ impl<P: MessageProcessor> TypedModel<P> {
     /// A row of the epoch by its number.
     #[inline]
     pub(super) fn row<'e>(&self, frames: &[FrameView<'e>], number: u32) -> Row<'e> {
-        let (frame, row) = self.rows[number as usize];
+        let RowPlace { frame, row, .. } = self.rows[number as usize];
         frames[frame as usize].row(row as usize)
     }
 
@@ -191,12 +184,11 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
-    /// Asks for the slot of a row's twin.
+    /// Asks for the slot of a row's twin, as far as a look-up reads it; says which one that is most
+    /// likely.
     #[inline]
-    fn ask_for_slot(&self, view: &FrameView<'_>, index: usize) {
-        if index < view.rows() {
-            self.table.prefetch_slot(view.hash(index));
-        }
+    fn ask_for_slot(&self, view: &FrameView<'_>, index: usize) -> Option<u32> {
+        if index < view.rows() { self.table.prefetch_slot(view.hash(index)) } else { None }
     }
 
     /// Writes a twin again: its state as it is, in the newest version, and its route. What an
@@ -254,11 +246,11 @@ impl<P: MessageProcessor> TypedModel<P> {
         }
     }
 
-    fn gather_row(&mut self, hash: u64, row: Row<'_>, at: (u32, u32)) {
+    #[inline]
+    fn gather_row(&mut self, hash: u64, row: Row<'_>, at: RowPlace, likely: Option<u32>) {
         let number = self.rows.len() as u32;
         self.rows.push(at);
-        self.next.push(NO_ROW);
-        let index = match self.table.find_id(hash, row.id_bytes()) {
+        let index = match likely.filter(|slot| self.table.slot(*slot).is(row.id_bytes())) {
             Some(index) => index,
             None => self.table.find_or_insert(hash, row.id()),
         };
@@ -267,7 +259,7 @@ impl<P: MessageProcessor> TypedModel<P> {
             slot.first = number;
             self.touched.push((index, hash));
         } else {
-            self.next[slot.last as usize] = number;
+            self.rows[slot.last as usize].next = number;
         }
         slot.last = number;
     }
@@ -276,25 +268,28 @@ impl<P: MessageProcessor> TypedModel<P> {
 impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
     fn gather(&mut self, frames: &[FrameView<'_>]) -> Gathered {
         self.rows.clear();
-        self.next.clear();
         self.touched.clear();
         let mut latest = Timestamp(0);
         for (frame, view) in frames.iter().enumerate() {
             // A frame begins with nothing asked for.
             let rows = view.rows();
             (0..CELLS_AHEAD.min(rows)).for_each(|index| self.ask_for_cell(view, index));
-            (0..SLOTS_AHEAD.min(rows)).for_each(|index| self.ask_for_slot(view, index));
+            // The slots that were asked for; no row's goes before its twin is looked up.
+            let mut likely: [_; SLOTS_AHEAD] =
+                std::array::from_fn(|index| self.ask_for_slot(view, index));
             for index in 0..rows {
                 self.ask_for_cell(view, index + CELLS_AHEAD);
-                self.ask_for_slot(view, index + SLOTS_AHEAD);
+                let ahead = self.ask_for_slot(view, index + SLOTS_AHEAD);
+                let likely = std::mem::replace(&mut likely[index % SLOTS_AHEAD], ahead);
                 let row = view.row(index);
-                if row.model() != self.number || row.kind() == RowKind::Undeliverable {
+                if row.model() != self.number || row.is(RowKind::Undeliverable) {
                     continue;
                 }
-                if row.kind() != RowKind::Read {
+                if !row.is(RowKind::Read) {
                     latest = latest.max(row.received_at());
                 }
-                self.gather_row(view.hash(index), row, (frame as u32, index as u32));
+                let at = RowPlace { frame: frame as u32, row: index as u32, next: NO_ROW };
+                self.gather_row(view.hash(index), row, at, likely);
             }
         }
         Gathered { rows: self.rows.len(), latest }
@@ -308,7 +303,17 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         self.ids.expire(scope.now);
         let touched = std::mem::take(&mut self.touched);
         let mut calls = std::mem::take(&mut self.calls);
-        let mut run = TwinRun::new(frames, slots);
+        let (processor, name) = (Arc::clone(&self.processor), Arc::clone(&self.name));
+        let site = CallSite {
+            processor: &*processor,
+            model: &name,
+            now: scope.now,
+            grouping: self.settings.grouping.unwrap_or(P::GROUPING),
+            retries_max: self.settings.retries_max,
+            state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
+            encode: self.encode,
+        };
+        let mut run = TwinRun::new(frames, slots, site);
         let setup = &scope.shared.setup;
         let notes = setup.quarantine.notes().filter(|_| setup.edge.is_careful());
         let (activity, notes) = (&setup.control.activity, notes.cloned());
@@ -373,6 +378,10 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         twin_of_key(key).ok_or("the key of a message id is damaged")?;
         self.ids.put(key.to_vec(), handled);
         Ok(())
+    }
+
+    fn watch(&mut self, watcher: AnyWatcher, start: Option<Moment>) -> Result<(), String> {
+        self.add_watcher(watcher, start)
     }
 
     fn peek(&self, hash: u64, id: &str) -> Option<Vec<u8>> {

@@ -35,6 +35,12 @@ impl PendingIds {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     pub(super) fn push(&mut self, pending: PendingId) {
         self.list.push(pending);
     }

@@ -17,16 +17,34 @@ use super::{
 use crate::{dead_letter::DeadLetterKind, model::MessageProcessor};
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
+    /// Requests in their order; says whether one changed the state.
+    #[cold]
+    pub(super) fn requests(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        rows: Vec<Row<'e>>,
+        index: u32,
+        calls: &mut Calls,
+    ) -> bool {
+        let id = model.table.slot(index).id.clone();
+        let mut changed = false;
+        for row in rows {
+            changed |= self.request(model, scope, row, (index, &id), calls);
+        }
+        changed
+    }
+
     /// Create, remove, read or release; says whether the state changed.
-    pub(super) fn request(
+    fn request(
         &mut self,
         model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
         row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
+        (index, id): (u32, &str),
         calls: &mut Calls,
     ) -> bool {
+        let state = &mut model.table.slot_mut(index).state;
         match row.kind() {
             RowKind::Read => {
                 let answer = OutcomeKind::State(state.as_ref().map(state_json));
@@ -56,7 +74,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
                 self.reject(model, scope, row, DeadLetterKind::Failed, &reason, 1);
                 false
             }
-            RowKind::Create if state.is_none() => self.create(model, scope, row, id, state, calls),
+            RowKind::Create if state.is_none() => {
+                self.create(model, scope, row, (index, id), calls)
+            }
             RowKind::Create => {
                 scope.outcome(row, OutcomeKind::Created(false));
                 false
@@ -70,12 +90,11 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
         row: Row<'e>,
-        id: &str,
-        state: &mut Option<P::Model>,
+        (index, id): (u32, &str),
         calls: &mut Calls,
     ) -> bool {
         let sent = calls.feedback.len();
-        match create(&model.site(id, scope.now, false), state, calls) {
+        match create(&self.site, id, &mut model.table.slot_mut(index).state, calls) {
             Ok(()) => {
                 for index in sent..calls.feedback.len() {
                     scope.feedback_without_source(&model.name, id, calls.feedback.get(index));

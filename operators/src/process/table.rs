@@ -63,6 +63,14 @@ fn table_of(hash: u64) -> usize {
     usize::from(bucket(hash)) / (4096 / TABLES)
 }
 
+impl<S> TwinSlot<S> {
+    /// Whether this is the slot of the twin with these bytes as its id.
+    #[inline]
+    pub(crate) fn is(&self, id: &[u8]) -> bool {
+        self.id.as_bytes() == id
+    }
+}
+
 impl<S> Default for TwinTable<S> {
     fn default() -> Self {
         let tables = std::iter::repeat_with(Cells::default).take(TABLES).collect();
@@ -109,22 +117,28 @@ impl<S> TwinTable<S> {
         }
     }
 
-    /// Asks for the slot that the look-up of a twin will most likely compare; its cell was asked
-    /// for before. Twins stand a few cells behind their own where others came first.
+    /// Asks for what a look-up reads of the slot that it will most likely find, and says which one
+    /// that is; its cell was asked for before. Twins stand a few cells behind their own where others
+    /// came first.
     #[inline]
-    pub(crate) fn prefetch_slot(&self, hash: u64) {
+    pub(crate) fn prefetch_slot(&self, hash: u64) -> Option<u32> {
         let cells = &self.tables[table_of(hash)].cells;
         let mask = cells.len().wrapping_sub(1);
         for ahead in 0..CELLS_LOOKED_AT {
             match cells.get(((hash >> 12) as usize).wrapping_add(ahead) & mask) {
                 Some(cell) if *cell != 0 => {
                     if (cell ^ hash) >> 32 == 0 {
-                        return prefetch(self.slot((*cell as u32) - 1));
+                        let slot = (*cell as u32) - 1;
+                        let TwinSlot { id, last, .. } = self.slot(slot);
+                        prefetch(id);
+                        prefetch(last);
+                        return Some(slot);
                     }
                 }
-                _ => return,
+                _ => return None,
             }
         }
+        None
     }
 
     /// Asks for a slot with its state.

@@ -150,7 +150,8 @@ impl<P: MessageProcessor> TestTwin<P> {
             let saved =
                 (P::ROLLBACK == Rollback::LastEncoded && self.exists).then(|| encoded(&self.state));
             let site = self.site();
-            call_twin(&site, &mut state, saved.as_deref(), &values, &infos, &mut calls);
+            let messages = Messages::new(&values, &infos);
+            call_twin(&site, "test", &mut state, saved.as_deref(), messages, &mut calls);
             self.exists = state.is_some();
             self.state = state.unwrap_or_default();
         }
@@ -173,9 +174,7 @@ impl<P: MessageProcessor> TestTwin<P> {
         CallSite {
             processor: &self.processor,
             model: "test",
-            twin: "test",
             now: self.now,
-            has_data_source: true,
             grouping: self.settings.grouping.unwrap_or(P::GROUPING),
             retries_max: self.settings.retries_max,
             state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),

@@ -12,7 +12,7 @@ use twinflow_connectors::{
 };
 
 use super::{
-    call::{CallRecord, Calls, call_twin},
+    call::{CallRecord, CallSite, Calls, call_twin},
     guard::guarded,
     model_worker::TypedModel,
     pending::PendingIds,
@@ -22,10 +22,11 @@ use super::{
     settings::OnFailure,
     statistics::EpochCounts,
     table::NO_ROW,
+    watch::Moment,
 };
 use crate::{
     dead_letter::DeadLetterKind,
-    message::{MessageInfo, RawMessage, TwinMessage},
+    message::{MessageInfo, Messages, RawMessage, TwinMessage},
     model::{MessageOf, MessageProcessor, Rollback, TwinModel},
     store::EntryKind,
 };
@@ -34,6 +35,7 @@ use crate::{
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
     frames: &'e [FrameView<'e>],
     pub(super) slots: &'e [Arc<Slot>],
+    pub(super) site: CallSite<'e, P>,
     pub(super) values: Vec<MessageOf<'e, P>>,
     infos: Vec<MessageInfo<'e>>,
     /// Per value its row.
@@ -53,10 +55,15 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
 }
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
-    pub(super) fn new(frames: &'e [FrameView<'e>], slots: &'e [Arc<Slot>]) -> Self {
+    pub(super) fn new(
+        frames: &'e [FrameView<'e>],
+        slots: &'e [Arc<Slot>],
+        site: CallSite<'e, P>,
+    ) -> Self {
         Self {
             frames,
             slots,
+            site,
             values: Vec::new(),
             infos: Vec::new(),
             rows: Vec::new(),
@@ -86,40 +93,63 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     ) {
         let slot = model.table.slot_mut(index);
         let first = std::mem::replace(&mut slot.first, NO_ROW);
-        let mut state = slot.state.take();
-        let existed = state.is_some();
-        // The id goes along and comes back: it is text already, that of a row has to be checked.
-        let id = std::mem::take(&mut slot.id);
-        calls.clear();
+        let existed = slot.state.is_some();
+        self.quarantined = !model.quarantined.is_empty() && model.quarantined.contains(&*slot.id);
+        let was = model.copy_for_watchers(index);
         self.full = !existed && is_full(model, &self.counts);
-        self.quarantined = !model.quarantined.is_empty() && model.quarantined.contains(&*id);
+        calls.clear();
         self.set_aside(model, scope, first);
 
         let mut changed = false;
-        for row in std::mem::take(&mut self.before) {
-            changed |= self.request(model, scope, row, &id, &mut state, calls);
+        if !self.before.is_empty() {
+            let requests = std::mem::take(&mut self.before);
+            changed |= self.requests(model, scope, requests, index, calls);
         }
         if !self.values.is_empty() {
-            self.call(model, scope, index, &id, &mut state, calls);
+            self.call(model, scope, index, calls);
             changed |= calls.changed;
         }
-        for row in std::mem::take(&mut self.after) {
-            changed |= self.request(model, scope, row, &id, &mut state, calls);
+        if !self.after.is_empty() {
+            let requests = std::mem::take(&mut self.after);
+            changed |= self.requests(model, scope, requests, index, calls);
         }
-        if state.is_some() {
-            self.follow_route(model, scope, index, &id);
-        }
-        self.write(model, scope, (index, hash), &id, &state, existed, changed, calls);
         self.counts.calls += calls.made;
-        let exists = state.is_some();
-        let slot = model.table.slot_mut(index);
-        (slot.id, slot.state) = (id, state);
-        self.counts.created += u64::from(exists && !existed);
-        self.counts.removed += u64::from(existed && !exists);
+        let exists = model.table.slot(index).state.is_some();
+        if exists {
+            self.follow_route(model, scope, index);
+        }
+        if changed && scope.encode {
+            self.write(model, scope, (index, hash), existed, calls);
+        }
+        if changed && !model.watchers.is_empty() {
+            self.report(model, scope, index, was);
+        }
+        if exists != existed {
+            self.counts.created += u64::from(exists);
+            self.counts.removed += u64::from(existed);
+        }
         if !exists {
             model.saved.remove(&index);
             model.table.remove(index);
         }
+    }
+
+    /// Tells those who watch.
+    #[cold]
+    fn report(
+        &self,
+        model: &TypedModel<P>,
+        scope: &EpochScope<'_>,
+        index: u32,
+        was: Option<P::Model>,
+    ) {
+        let slot = model.table.slot(index);
+        if was.is_none() && slot.state.is_none() {
+            // It came and went within the epoch.
+            return;
+        }
+        let source_time = self.infos.iter().filter_map(|info| info.source_time).max();
+        model.report(Moment::of(scope, source_time), &slot.id, was, slot.state.as_ref());
     }
 
     /// Sorts the rows of the twin: requests before and after the first message, messages to call,
@@ -134,12 +164,13 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let mut met_message = false;
         while number != NO_ROW {
             let row = model.row(self.frames, number);
-            number = model.next[number as usize];
+            number = model.rows[number as usize].next;
+            if row.is(RowKind::Message) {
+                met_message = true;
+                self.message(model, scope, row);
+                continue;
+            }
             match row.kind() {
-                RowKind::Message => {
-                    met_message = true;
-                    self.message(model, scope, row);
-                }
                 RowKind::Replay => {
                     met_message = true;
                     self.replay(model, scope, row);
@@ -215,20 +246,36 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
     }
 
-    /// Calls the processor and sees to failures, ids and feedback.
+    /// Calls the processor.
     fn call(
         &mut self,
         model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
         index: u32,
-        id: &str,
-        state: &mut Option<P::Model>,
         calls: &mut Calls,
     ) {
-        let saved = model.saved.get(&index).map(|bytes| &**bytes);
-        let site = model.site(id, scope.now, true);
-        call_twin(&site, state, saved, &self.values, &self.infos, calls);
+        let by_saved = P::ROLLBACK == Rollback::LastEncoded;
+        let saved = if by_saved { model.saved.get(&index).map(|bytes| &**bytes) } else { None };
+        let slot = model.table.slot_mut(index);
+        let messages = Messages::new(&self.values, &self.infos);
+        call_twin(&self.site, &slot.id, &mut slot.state, saved, messages, calls);
         self.counts.messages += (self.values.len() - calls.failures.len()) as u64;
+        // Most calls leave nothing to see to.
+        let nothing = calls.failures.is_empty() && calls.feedback.len() == 0;
+        if !(nothing && self.pending.is_empty() && self.replays.is_empty()) {
+            self.settle(model, scope, index, calls);
+        }
+    }
+
+    /// Sees to failures, feedback, ids and replays.
+    fn settle(
+        &mut self,
+        model: &mut TypedModel<P>,
+        scope: &mut EpochScope<'_>,
+        index: u32,
+        calls: &mut Calls,
+    ) {
+        let id = model.table.slot(index).id.clone();
         let mut rejected = Vec::new();
         for failure in std::mem::take(&mut calls.failures) {
             let row = self.rows[failure.message];
@@ -237,7 +284,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             rejected.push((failure.message, number, failure.reason));
         }
         for record in calls.records.iter().filter(|record| !record.feedback.is_empty()) {
-            self.send(model, scope, (index, id), record, calls);
+            self.send(model, scope, (index, &id), record, calls);
         }
         for pending in self.pending.take() {
             // Failures are in the order of their messages.
@@ -287,22 +334,18 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     }
 
     /// The twin's data source is where its last message came from (law D4).
-    fn follow_route(
-        &self,
-        model: &mut TypedModel<P>,
-        scope: &mut EpochScope<'_>,
-        index: u32,
-        id: &str,
-    ) {
+    fn follow_route(&self, model: &mut TypedModel<P>, scope: &mut EpochScope<'_>, index: u32) {
         let mut messages = self.rows.iter().rev();
-        let Some(last) = messages.find(|row| row.kind() == RowKind::Message) else { return };
+        let Some(last) = messages.find(|row| row.is(RowKind::Message)) else { return };
         let connection = self.slots[usize::from(last.origin())].place.connection_number;
         let current = model.table.slot(index).route;
         if let Some(number) = model.routes.moved(current, connection, last.attributes()) {
-            model.table.slot_mut(index).route = number;
+            let slot = model.table.slot_mut(index);
+            slot.route = number;
             if scope.encode
                 && let Some(route) = model.routes.get(number)
             {
+                let id = &slot.id;
                 let bucket = bucket(twin_hash(id.as_bytes()));
                 let (key, value) = (id.as_bytes(), route.encode());
                 scope.part.put(EntryKind::Route, bucket, model.number, key, &value);
@@ -311,23 +354,17 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
     }
 
     /// Exactly one final entry per twin and epoch (law P4).
-    #[expect(clippy::too_many_arguments, reason = "everything that one entry is made of")]
     fn write(
         &mut self,
         model: &mut TypedModel<P>,
         scope: &mut EpochScope<'_>,
         (index, hash): (u32, u64),
-        id: &str,
-        state: &Option<P::Model>,
         existed: bool,
-        changed: bool,
         calls: &Calls,
     ) {
-        if !changed || !scope.encode {
-            return;
-        }
-        let (bucket, key) = (bucket(hash), id.as_bytes());
-        if state.is_some() {
+        let slot = model.table.slot(index);
+        let (bucket, key) = (bucket(hash), slot.id.as_bytes());
+        if slot.state.is_some() {
             let version = P::Model::STATE_VERSION.to_le_bytes();
             let value = (&version[..], &calls.encoded[..]);
             model.places.put(index, scope.part, (bucket, model.number, key), value);

@@ -13,6 +13,7 @@ use super::{
     model_worker::{ModelWorker, TwinPage},
     scope::{EpochScope, Rejection, SlotRow},
     sweep::TwinSweep,
+    watch::{AnyWatcher, Moment},
 };
 use crate::{
     dead_letter::DeadLetterKind,
@@ -42,6 +43,7 @@ pub(crate) struct Twins {
     encode: bool,
     now: Timestamp,
     pub(super) sweep: TwinSweep,
+    watched: bool,
 }
 
 /// What a worker's twins are made of.
@@ -60,7 +62,8 @@ impl Twins {
         let by_number = models.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         let (worker, workers) = (shared.setup.index, shared.setup.edge.workers);
         let (now, sweep) = (recovered.now(), TwinSweep::default());
-        let mut twins = Self { by_number, models, slots, shared, encode, now, sweep };
+        let mut twins =
+            Self { by_number, models, slots, shared, encode, now, sweep, watched: false };
         let Self { by_number, models, .. } = &mut twins;
         let loaded = recovered.load(worker, workers, |number, load| {
             by_number.get(&number).map_or(Ok(()), |at| load(&mut *models[*at].1))
@@ -132,6 +135,27 @@ impl Twins {
         .collect()
     }
 
+    /// Tells `watcher` of every change of a model's twins from now on, first of those that are
+    /// there if that is wanted; or says why it cannot.
+    pub(crate) fn watch(
+        &mut self,
+        model: u16,
+        watcher: AnyWatcher,
+        with_start: bool,
+    ) -> Result<(), String> {
+        let at = self.by_number.get(&model).copied();
+        let at = at.ok_or("it is not among the models that are processed")?;
+        let epoch = self.shared.setup.first_epoch.saturating_sub(1);
+        let start = with_start.then(|| Moment::at_start(epoch, self.now));
+        self.watched = true;
+        self.models[at].1.watch(watcher, start)
+    }
+
+    /// Whether anybody wants to know of changes.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
+    }
+
     /// The state of a twin as it is now, as JSON (law R1, uncommitted).
     pub(crate) fn peek(&self, model: u16, hash: u64, id: &str) -> Option<Vec<u8>> {
         let at = *self.by_number.get(&model)?;
@@ -153,12 +177,16 @@ fn drop_dead_letter(scope: &mut EpochScope<'_>, row: Row<'_>) {
     }
 }
 
-/// An undeliverable row becomes a dead letter in the frame of its position (law S7).
+/// An undeliverable row, or one that a pipeline could not handle, becomes a dead letter in the frame
+/// of its position (law S7).
 fn set_aside(scope: &mut EpochScope<'_>, row: Row<'_>) {
     let attributes = row.attributes();
     let name = |wanted: &str| attributes.names().find(|(key, _)| *key == wanted).map(|(_, v)| v);
     let rejection = Rejection {
-        kind: DeadLetterKind::Undeliverable,
+        kind: match row.kind() {
+            RowKind::Failed => DeadLetterKind::Pipeline,
+            _ => DeadLetterKind::Undeliverable,
+        },
         model: name("model"),
         twin: name("twin"),
         reason: attributes.reason().unwrap_or("no model of this program takes it"),

@@ -87,6 +87,7 @@ fn what_is_shown_has_defaults_and_references_and_can_be_read_again() {
 body_bytes_max = 16777216
 body_timeout_secs = 30
 connections_max = 10000
+depth_max = 64
 enabled = true
 header_timeout_secs = 10
 idempotency_keep_secs = 86400

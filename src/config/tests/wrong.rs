@@ -47,7 +47,7 @@ fn unknown_keys_and_sections() {
         "[connections.web]\ntype = \"rest\"\nmodel_s = []\n",
         "twinflow.toml:4: connections.web.model_s: unknown key; did you mean \"models\"? \
          known keys: listen, tls, models, wait_ms, body_bytes_max, line_bytes_max, lines_max, \
-         connections_max, connections_per_address_max, header_timeout_secs, \
+         depth_max, connections_max, connections_per_address_max, header_timeout_secs, \
          idle_timeout_secs, body_timeout_secs, retry_after_max_secs, idempotency_keep_secs",
     );
 }
@@ -159,7 +159,7 @@ fn what_comes_later() {
 }
 
 #[test]
-fn references_without_a_value() {
+fn s14_references_without_a_value() {
     check(
         "[state]\ndir = \"${env:NO_SUCH}\"\n",
         "twinflow.toml:3: state.dir: the environment variable \"NO_SUCH\" is not set",
@@ -169,6 +169,36 @@ fn references_without_a_value() {
         "twinflow.toml:3: state.dir: the file \"no/such\" has no text: No such file or \
          directory (os error 2)",
     );
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn s14_s16_a_password_in_the_file_is_refused_and_one_from_elsewhere_is_shown_as_its_reference() {
+    let file = |password: &str| {
+        format!(
+            "[models.a]\ntype = \"wind-turbine\"\nlimit_celsius = 9\n[connections.plant]\n\
+             type = \"kafka\"\nbrokers = [\"127.0.0.1:1\"]\n\
+             topics = [{{ topic = \"t\", model = \"a\" }}]\n\
+             sasl = {{ mechanism = \"PLAIN\", username = \"ann\", password = \"{password}\" }}\n"
+        )
+    };
+    assert_eq!(
+        refused_alone(&file("hunter2"), &[]),
+        "twinflow.toml:8: connections.plant.sasl.password: a secret in the file itself can be \
+         read by everybody who may read the file; write \"${file:PATH}\" or \"${env:NAME}\""
+    );
+    let environment = Environment::from([("P", "hunter2")]);
+    let config = load(&file("${env:P}"), &environment).unwrap();
+    let shown = config.show(&kinds());
+    assert!(shown.contains("password = \"${env:P}\""), "{shown}");
+    let key = "TWINFLOW__CONNECTIONS__PLANT__SASL__PASSWORD";
+    let set = Environment::from([(key, "hunter2")]);
+    let set = load(&file("${env:P}").replace(", password = \"${env:P}\"", ""), &set).unwrap();
+    let reference = format!("password = \"${{env:{key}}}\"");
+    assert!(set.show(&kinds()).contains(&reference), "{}", set.show(&kinds()));
+    for text in [shown, set.show(&kinds()), format!("{config:?}{set:?}")] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }
 
 #[test]

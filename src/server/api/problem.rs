@@ -44,7 +44,9 @@ impl Problem {
     /// The response; `id` stands in its log line too.
     pub(super) fn respond(self, id: &str) -> Response {
         let (status, kind) = (self.status.as_u16(), self.kind);
-        tracing::debug!(id, status, kind, detail = self.detail, "request refused");
+        tracing::debug!(id, status, kind, "request refused");
+        // A sentence may quote the message, and what devices send stands in no log (S17).
+        tracing::trace!(id, detail = self.detail, "request refused");
         let mut object = self.more;
         object.insert("type".into(), format!("urn:twinflow:problem:{kind}").into());
         object.insert("title".into(), self.status.canonical_reason().unwrap_or("Error").into());

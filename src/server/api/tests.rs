@@ -371,7 +371,7 @@ fn the_index_lists_addresses_and_a_wrong_port_names_the_right_one() {
 }
 
 #[test]
-fn a_store_that_stands_still_answers_503() {
+fn s21_a_store_that_stands_still_answers_503() {
     let dir = tempfile::tempdir().unwrap();
     let fail = |error: StoreError| panic!("the log failed: {error}");
     let options = crate::store::LogOptions::new(1, Arc::new(fail));
@@ -396,8 +396,11 @@ fn a_store_that_stands_still_answers_503() {
         !engine.handle().not_ready().is_empty()
     });
     assert!(held, "nobody noticed that the store stands still");
-    assert_problem(&ask("GET", "/v1/twins/counters/a"), 503, "held");
-    assert_problem(&ask("PUT", "/v1/twins/counters/b"), 503, "held");
+    for (method, path) in [("GET", "/v1/twins/counters/a"), ("PUT", "/v1/twins/counters/b")] {
+        let refused = ask(method, path);
+        assert_problem(&refused, 503, "held");
+        assert!(refused.headers.contains_key(header::RETRY_AFTER), "{method} {path}");
+    }
     let ready = ask("GET", "/readyz");
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     store.release();

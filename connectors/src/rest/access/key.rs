@@ -206,6 +206,56 @@ mod tests {
         assert_eq!(from_hex(&abc.replace('b', "g")), None);
     }
 
+    /// The least time of many rounds, in which the tries take turns: what disturbs a machine makes
+    /// some rounds longer and none shorter.
+    #[expect(clippy::disallowed_methods, reason = "time itself is what is tested")]
+    fn least_nanos<const N: usize>(tries: [&dyn Fn() -> bool; N]) -> [u128; N] {
+        let mut least = [u128::MAX; N];
+        for _ in 0..400 {
+            for (one, least) in tries.iter().zip(&mut least) {
+                let began = std::time::Instant::now();
+                let right = (0..100).filter(|_| std::hint::black_box(one())).count();
+                *least = (*least).min(began.elapsed().as_nanos());
+                assert!(right == 0 || right == 100);
+            }
+        }
+        least
+    }
+
+    #[test]
+    fn s8_no_time_tells_how_much_of_a_key_was_right() {
+        let (text, caller) = key(&["*"], "*");
+        let right = digest_of(&text);
+        let with = |at: usize| {
+            let mut digest = right;
+            digest[at] ^= 1;
+            digest
+        };
+        let (first, last) = (with(0), with(31));
+        let is = |digest: [u8; 32]| move |caller: &Caller| caller.0.is(&digest);
+        let tries: [&dyn Fn() -> bool; 3] = [
+            &|| is(std::hint::black_box(right))(&caller),
+            &|| is(std::hint::black_box(first))(&caller),
+            &|| is(std::hint::black_box(last))(&caller),
+        ];
+        let of_digests = least_nanos(tries);
+        // Whole keys, wrong in the first and in the last character behind the same prefix.
+        let (start, end) = (START.len() + 2 * PREFIX_BYTES + 1, text.len() - 1);
+        let wrong = |at: usize| {
+            let mut wrong = text.clone();
+            wrong.replace_range(at..=at, "f");
+            assert_ne!(wrong, text);
+            wrong
+        };
+        let (early, late) = (wrong(start), wrong(end));
+        let look = |text: &str| caller.0.is(&digest_of(std::hint::black_box(text)));
+        let of_keys = least_nanos([&|| look(&text), &|| look(&early), &|| look(&late)]);
+        for times in [of_digests, of_keys] {
+            let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+            assert!(*most * 100 <= *least * 115, "right, wrong early, wrong late: {times:?} ns");
+        }
+    }
+
     #[test]
     fn a_key_is_for_its_models_and_twins_only() {
         let (_, caller) = key(&["turbines", "pumps"], "site-1/*");

@@ -27,7 +27,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_log_is_written_and_read_back_and_only_its_user_sees_it() {
+fn s29_a_log_is_written_and_read_back_and_only_its_user_sees_it() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("deep/state");
     let (mut driver, _) = claimed(Arc::new(Directory::new(&path)), 1, 1);
