@@ -82,6 +82,7 @@ impl GridOptions {
             rate: None,
             messages: self.messages,
             passes: None,
+            through: None,
             connections: 1,
             keyed: false,
             durable: None,
