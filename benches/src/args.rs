@@ -62,6 +62,13 @@ pub enum Systems {
     Both,
 }
 
+/// What messages come through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Through {
+    /// HTTP requests to the REST connector; latency is from due to answered
+    Rest,
+}
+
 /// How to run it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -97,6 +104,10 @@ pub struct Options {
     /// twelve times
     #[arg(long, value_parser = value_parser!(u64).range(1..=10_000))]
     pub passes: Option<u64>,
+    /// w3: through a server and its real client, beside the bare client; `--connections` is how
+    /// many
+    #[arg(long, value_enum)]
+    pub through: Option<Through>,
     /// rest: connections that stay open
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
     pub connections: u64,
@@ -110,7 +121,7 @@ pub struct Options {
     /// stage; it takes a build with `--profile profiling`
     #[arg(long)]
     pub profile: bool,
-    /// w3: draws the distribution of latencies into this directory
+    /// w3, rest: draws the distribution of latencies into this directory
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     /// w1: how the engine reads its messages
@@ -137,6 +148,7 @@ impl Options {
             ("--data", self.data.as_ref().map(|path| path.display().to_string())),
             ("--rate", self.rate.map(|rate| rate.to_string())),
             ("--messages", self.messages.map(|messages| messages.to_string())),
+            ("--message", Some(value(&self.message))),
             ("--passes", self.passes.map(|passes| passes.to_string())),
         ];
         let pairs = line.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
@@ -240,8 +252,8 @@ mod tests {
 
     #[test]
     fn the_same_run_is_asked_for_again() {
-        let line =
-            "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a --passes 3";
+        let line = "w1 --workers 2 --twins 7 --dist zipf --durable every-second --data a \
+                    --message declared --passes 3";
         let first = options(line);
         let again = options(&first.arguments("w1").join(" "));
         assert_eq!(format!("{first:?}"), format!("{again:?}"));

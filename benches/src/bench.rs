@@ -4,13 +4,13 @@
 //! and a second or two for the data set: about five seconds.
 
 use crate::Result;
-use crate::args::{Bench, Options, Systems, W4Options};
+use crate::args::{Bench, Options, Systems, Through, W4Options};
 use crate::check::Check;
 use crate::data::DataSet;
 use crate::engine::Twinflow;
 use crate::latency::{Histogram, Latency};
 use crate::limit::Limit;
-use crate::rest::{Load, load};
+use crate::rest::{self as client, Load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
 use crate::{clock, grid, memory, plots, profile, states, w3, w4};
@@ -24,9 +24,15 @@ pub fn run(bench: &Bench) -> Result<Verdict> {
     let summary = match bench {
         Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options))?,
         Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options))?,
+        Bench::W3(options) if options.through == Some(Through::Rest) => {
+            let (rate, messages) = (options.paced_rate(), options.messages);
+            let messages = messages.or(Some(rate * 5));
+            let options = Options { rate: Some(rate), messages, ..options.clone() };
+            rest("w3", &options, &systems(&options))?
+        }
         Bench::W3(options) => latency(options, &systems(options))?,
         Bench::W4(options) => w4::run(options)?,
-        Bench::Rest(options) => rest(options, &systems(options))?,
+        Bench::Rest(options) => rest("rest", options, &systems(options))?,
         Bench::Grid(options) => return grid::run(options),
         Bench::Memory(options) => return memory::run(options),
         Bench::States(options) => return states::run(options),
@@ -125,6 +131,14 @@ impl<'o> Session<'o> {
         }
     }
 
+    /// Draws the curves, if that is asked for.
+    fn plot(&self, title: &str) -> Result<()> {
+        match &self.options.plots {
+            Some(dir) => plots::write(dir, "latency.svg", &plots::latencies(title, &self.curves)),
+            None => Ok(()),
+        }
+    }
+
     /// Prints the summary.
     fn finish(mut self) -> Summary {
         self.summary.ratio = Ratio::of_pairs(&self.pairs);
@@ -213,10 +227,7 @@ fn latency(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
             }
         }
     }
-    if let Some(dir) = &options.plots {
-        let title = format!("latency at {rate} messages a second, {} workers", options.workers);
-        plots::write(dir, "latency.svg", &plots::latencies(&title, &session.curves))?;
-    }
+    session.plot(&format!("latency at {rate} messages a second, {} workers", options.workers))?;
     // All systems keep the rate that is given: a ratio of rates says nothing here.
     session.pairs.clear();
     Ok(session.finish())
@@ -231,18 +242,22 @@ fn measure_floor(samples: usize) -> Measured {
     Measured { latency: Some(latency), ..run }
 }
 
-/// REST: the limit is the bare handler, and what is beneath the engine's latencies.
-fn rest(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
+/// REST, and W3 through it: the limit is the bare handler, and what is beneath the engine's
+/// latencies. Twins are checked as ever; the bare handler has none.
+fn rest(workload: &'static str, options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
     let data = options.data_set("rest")?;
+    let expected = Limit::expected(Workload::W1, &data)?;
     let connections = usize::try_from(options.connections)?;
-    let mut session = Session::new(options, "rest")?;
+    let mut session = Session::new(options, workload)?;
     session.summary.connections = Some(connections);
     let note = format!("{connections} connections");
     for number in 1..=options.runs {
         eprintln!("run {number} of {}: {} requests", options.runs, data.len());
         for (i, system) in systems.iter().enumerate() {
             let run = request(&**system, &data, connections, options)?;
-            session.count(&**system, &run, None, &note);
+            let of_engine = (system.name() == Twinflow::NAME).then_some(expected);
+            session.count(&**system, &run, of_engine, &note);
+            session.draw(system.name(), &run);
             if i + 1 == systems.len() {
                 session.latencies.extend(figures(&run));
             }
@@ -251,6 +266,7 @@ fn rest(options: &Options, systems: &[Box<dyn System>]) -> Result<Summary> {
             }
         }
     }
+    session.plot(&format!("{workload} over {connections} connections of HTTP"))?;
     Ok(session.finish())
 }
 
@@ -264,7 +280,8 @@ fn request(
     let server = system.serve(usize::try_from(options.workers)?)?;
     let records = &data.partitions()[0];
     let key = server.key();
-    load(&Load { address: server.address(), records, connections, rate: options.rate, key })
+    let load = Load { address: server.address(), records, connections, rate: options.rate, key };
+    Ok(Measured { check: server.check(), ..client::load(&load)? })
 }
 
 /// The quoted latencies of a run.
@@ -276,7 +293,7 @@ fn figures(run: &Measured) -> Option<Latency> {
 mod tests {
     use super::*;
     use crate::args::Args;
-    use crate::system::Server;
+    use crate::system::{Durable, Server};
     use clap::Parser;
 
     /// A second system: the limit under another name, and in W2 with a check of its own.
@@ -342,6 +359,15 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_over_http_is_checked() {
+        let options = options("--messages 300 --connections 3 --workers 2");
+        let engine = || -> Vec<Box<dyn System>> { vec![Box::new(Twinflow::new(Durable::Off))] };
+        assert_eq!(rest("rest", &options, &engine()).unwrap().check, Verdict::Ok);
+        let paced = Options { rate: Some(2_000), ..options };
+        assert_eq!(rest("w3", &paced, &engine()).unwrap().check, Verdict::Ok);
+    }
+
+    #[test]
     fn latencies_stand_beside_their_floor() {
         let options = options("--messages 200");
         let dir = tempfile::tempdir().unwrap();
@@ -350,7 +376,7 @@ mod tests {
         let picture = std::fs::read_to_string(dir.path().join("latency.svg")).unwrap();
         assert!(["wake-floor", "limit", "other"].iter().all(|name| picture.contains(name)));
         assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_none());
-        let summary = rest(&options, &both()).unwrap();
+        let summary = rest("rest", &options, &both()).unwrap();
         assert!(summary.latency.is_some() && summary.floor.is_some() && summary.ratio.is_some());
     }
 }

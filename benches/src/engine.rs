@@ -50,6 +50,9 @@ pub struct Twinflow {
 }
 
 impl Twinflow {
+    /// Its name in result lines.
+    pub const NAME: &'static str = "twinflow";
+
     /// The engine, as durable as asked for.
     pub fn new(durable: Durable) -> Self {
         Self { durable, keyed: false, message: MessageKind::Serde }
@@ -131,7 +134,7 @@ impl Prepared {
 
 impl System for Twinflow {
     fn name(&self) -> &'static str {
-        "twinflow"
+        Self::NAME
     }
 
     fn throughput(&self, workload: Workload, data: &DataSet) -> Result<Measured> {

@@ -74,6 +74,11 @@ pub trait Server {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
+    /// The output check of all messages so far, if it applies W1.
+    fn check(&self) -> Option<Check> {
+        None
+    }
+
     /// What its clients have to show.
     fn key(&self) -> Option<&str> {
         None

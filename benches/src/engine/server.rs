@@ -12,9 +12,10 @@ use twinflow::connectors::rest::{
     access::{Access, Role, edit, new_key},
 };
 
-use super::models::Counting;
+use super::models::{Counting, Outputs};
 use super::store;
 use crate::Result;
+use crate::check::Check;
 use crate::rest::MODEL;
 use crate::system::{Durable, Server};
 
@@ -25,6 +26,7 @@ pub(super) struct EngineServer {
     engine: Option<Engine>,
     _dir: Option<TempDir>,
     key: Option<String>,
+    outputs: Arc<Outputs>,
 }
 
 impl EngineServer {
@@ -34,9 +36,10 @@ impl EngineServer {
         let key = if keyed { Some(protect(&rest)?) } else { None };
         let address = rest.bind()?.ok_or("a REST connection with an address has a listener")?;
         let (builder, dir) = store(Engine::builder(), durable)?;
-        let processor = Counting { outputs: Arc::default(), due: None };
+        let outputs = Arc::<Outputs>::default();
+        let processor = Counting { outputs: Arc::clone(&outputs), due: None };
         let builder = builder.workers(workers).model(MODEL, processor).connection("web", rest);
-        Ok(Self { address, engine: Some(builder.start()?), _dir: dir, key })
+        Ok(Self { address, engine: Some(builder.start()?), _dir: dir, key, outputs })
     }
 }
 
@@ -56,6 +59,10 @@ fn protect(rest: &Rest) -> Result<String> {
 impl Server for EngineServer {
     fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn check(&self) -> Option<Check> {
+        Some(self.outputs.check())
     }
 
     fn key(&self) -> Option<&str> {

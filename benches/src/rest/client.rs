@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::MODEL;
 use crate::latency::Histogram;
 use crate::meter::Meter;
-use crate::record::Partition;
+use crate::record::{Format, Partition};
 use crate::system::Measured;
 use crate::w3::Pace;
 use crate::{Result, clock};
@@ -31,7 +31,7 @@ pub struct Load<'d> {
     pub address: SocketAddr,
     /// One request each.
     pub records: &'d Partition,
-    /// How many connections share them in turn.
+    /// How many connections share them. All of a twin's go over one, so that they keep their order.
     pub connections: usize,
     /// Requests due a second over all connections; without it each connection sends its next
     /// request when it has the answer to its last.
@@ -51,8 +51,8 @@ pub fn load(load: &Load<'_>) -> Result<Measured> {
         .enable_all()
         .build()?;
     let senders = connect(&runtime, load)?;
-    // Room for all its turns: a connection that is behind does not hold up the others.
-    let room = load.records.len() / load.connections + 1;
+    // Room for all there are: a connection that is behind does not hold up the others.
+    let room = load.records.len().max(1);
     let key = load.key.map(|key| format!("Bearer {key}"));
     let meter = Meter::start();
     let (turns, tasks): (Vec<_>, Vec<_>) = senders
@@ -99,7 +99,9 @@ fn connect(runtime: &Runtime, load: &Load<'_>) -> Result<Vec<SendRequest<Full<By
 /// Gives the connections their requests in turn, at once or when they are due.
 fn hand_out(load: &Load<'_>, start: Instant, turns: Vec<Sender<Turn>>) {
     let mut now = start;
-    for (i, turn) in (0..load.records.len()).zip(turns.iter().cycle()) {
+    for i in 0..load.records.len() {
+        let twin = Format::Json.twin(load.records.record(i).0).unwrap_or_default();
+        let turn = &turns[(twin % turns.len() as u64) as usize];
         let due = load.rate.map(|rate| Pace::new(start, rate, 0, 1).due(i));
         if let Some(due) = due {
             now = clock::nap_until(due, now);
