@@ -22,6 +22,8 @@ pub mod frame;
 pub mod pipeline;
 pub mod progress;
 pub mod recover;
+#[cfg(feature = "live-views")]
+pub mod view;
 pub mod worker;
 
 pub use twinflow_connectors::mistakes;
