@@ -11,6 +11,8 @@
 mod contributions;
 mod mailbox;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 
