@@ -25,6 +25,8 @@ pub mod fuzz;
 pub mod pipeline;
 pub mod progress;
 pub mod recover;
+#[cfg(feature = "live-views")]
+pub mod view;
 pub mod worker;
 
 pub use twinflow_connectors::mistakes;

@@ -4,6 +4,9 @@
 mod custom_operator;
 #[path = "../../examples/enrich_from_table.rs"]
 mod enrich_from_table;
+#[cfg(feature = "live-views")]
+#[path = "../../examples/live_view.rs"]
+mod live_view;
 
 #[test]
 fn the_example_custom_operator_does_what_it_says() {
@@ -13,4 +16,10 @@ fn the_example_custom_operator_does_what_it_says() {
 #[test]
 fn the_example_enrich_from_table_does_what_it_says() {
     enrich_from_table::main().unwrap();
+}
+
+#[cfg(feature = "live-views")]
+#[test]
+fn the_example_live_view_does_what_it_says() {
+    live_view::main().unwrap();
 }

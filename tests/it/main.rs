@@ -14,3 +14,5 @@ mod pipelines;
 mod property;
 mod restart;
 mod sweeping;
+#[cfg(feature = "live-views")]
+mod views;
