@@ -2,7 +2,8 @@
 //!
 //! `plan` is what happens, `twin` what messages do, `upstream` the two kinds of sources that a plan
 //! has, `store` a log that counts steps, `world` one plan with its lives, `oracle` what must come
-//! of it. `crashes` and `mistakes` are the tests. A seed decides the plan; the threads of the
+//! of it, `zombies` processes that stand still and go on beside their successors. `crashes`,
+//! `zombies`, `late` (the log alone), `damage` and `mistakes` are the tests. A seed decides the plan; the threads of the
 //! engine run as they do, so a step is a place in the protocol and not a moment.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that goes wrong")]
@@ -10,6 +11,7 @@
 
 mod crashes;
 mod damage;
+mod late;
 mod mistakes;
 mod oracle;
 mod plan;
@@ -17,3 +19,4 @@ mod store;
 mod twin;
 mod upstream;
 mod world;
+mod zombies;
