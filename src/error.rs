@@ -108,7 +108,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::Refused { .. } => ErrorKind::StateRefused,
-            StoreError::Fenced => ErrorKind::Fenced,
+            StoreError::Fenced { .. } => ErrorKind::Fenced,
             StoreError::Corrupt { .. } | StoreError::Full { .. } | StoreError::Io { .. } => {
                 ErrorKind::Disk
             }

@@ -7,9 +7,12 @@
 /// All places, in the order of a life.
 #[cfg(feature = "fail-points")]
 const PLACES: &[&str] = &[
+    "claim-written",
+    "claim-made",
+    "others-ended",
     "leftovers-removed",
     "tail-copied",
-    "tail-renamed",
+    "tail-named",
     "seal-rewritten",
     "start-unwritten",
     "start-written",

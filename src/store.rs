@@ -14,12 +14,15 @@ mod memory;
 
 #[cfg(any(test, feature = "testing"))]
 pub use held::{HeldCounts, HeldStore};
-#[cfg(all(feature = "local-log", any(test, feature = "testing")))]
-pub use local_log::simulated::{Random, SimDisk};
 #[cfg(feature = "local-log")]
-pub use local_log::{Access, Disk, DiskFile, Free, LocalLog, LockError, LogOptions};
+pub use local_log::{Access, Disk, DiskFile, Free, Identity, LocalLog, LockError, LogOptions};
 #[cfg(feature = "server")]
 pub(crate) use local_log::{LogSummary, NewLog, StoppedLog};
+#[cfg(all(feature = "local-log", any(test, feature = "testing")))]
+pub use local_log::{
+    paused::Process,
+    simulated::{Random, SimDisk},
+};
 pub use memory::MemoryStore;
 
 /// What is read from the files of a log, for the tests of parsers.

@@ -21,6 +21,14 @@ pub enum Mistake {
     ProofNotLookedAt,
     /// A sweep leaves the ids of messages out (laws D2, D5).
     IdsNotSwept,
+    /// A generation does not look whether another one has taken over.
+    FencedGoesOn,
+    /// A start takes its generation when it has read the log, not before.
+    ClaimAfterReading,
+    /// A new segment takes the place of another one with its number.
+    SegmentsReplaced,
+    /// Whatever an older generation wrote late counts, too.
+    LateFramesCount,
 }
 
 #[cfg(feature = "testing")]

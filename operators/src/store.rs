@@ -506,8 +506,15 @@ pub struct StoreStatistics {
 /// Why a store cannot go on. None of them is retried inside the dataflow; all end the generation.
 #[derive(Debug)]
 pub enum StoreError {
-    /// A newer generation took over.
-    Fenced,
+    /// Another generation took over: nothing that this one writes counts any more.
+    Fenced {
+        /// The generation of this process.
+        own: u64,
+        /// The newer one; `None`: the claim of this one is gone, and there is no newer.
+        by: Option<u64>,
+        /// Where: the state directory.
+        place: String,
+    },
     /// Committed history is damaged or missing.
     Corrupt {
         /// Where: file and offset.
@@ -539,7 +546,14 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fenced => f.write_str("another generation has taken over this state"),
+            Self::Fenced { own, by: Some(by), place } => {
+                write!(f, "generation {own} is fenced: generation {by} has taken over \"{place}\"")
+            }
+            Self::Fenced { own, by: None, place } => write!(
+                f,
+                "generation {own} is fenced: its claim is gone from \"{place}\", which was \
+                 replaced or restored while it ran"
+            ),
             Self::Corrupt { at, what, last_good_epoch } => write!(
                 f,
                 "the log is damaged at {at}: {what}; the last epoch before it is {last_good_epoch}"

@@ -7,6 +7,8 @@
 //! When the log has grown by as much as is alive, the workers write everything again, a piece an
 //! epoch, as entries of ordinary frames. Segments that are older than that sweep go.
 
+mod chain;
+mod claim;
 mod counters;
 mod dead_letters;
 mod disk;
@@ -22,6 +24,8 @@ mod marker;
 mod mistakes;
 mod options;
 mod pace;
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod paused;
 mod queue;
 mod readers;
 mod replay;
@@ -42,20 +46,22 @@ mod writer;
 use std::any::Any;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
+use twinflow_operators::mistakes as planted;
 use twinflow_operators::store::{
     Claimed, Entry, EpochPart, EpochStore, Piece, Reading, StoreError, StoreStatistics, SweepOrder,
 };
 
-pub use self::disk::{Access, Disk, DiskFile, Free, LockError};
+pub use self::disk::{Access, Disk, DiskFile, Free, Identity, LockError};
 #[cfg(feature = "server")]
 pub(crate) use self::import::NewLog;
 pub use self::options::LogOptions;
 #[cfg(feature = "server")]
 pub(crate) use self::stopped::{LogSummary, StoppedLog};
 
+use self::claim::Claim;
 use self::counters::Counters;
 use self::dead_letters::{DeadLetters, Index};
 use self::error::disk_error;
@@ -63,10 +69,11 @@ use self::group::Group;
 use self::mistakes::Mistakes;
 use self::pace::Pace;
 use self::queue::Queue;
-use self::replay::{Found, Tail, Visit};
+use self::replay::{Found, Visit};
 use self::room::Room;
 use self::spares::Spares;
-use self::sweep::{Complete, Orders, Sweeps};
+use self::sweep::{Orders, Sweeps};
+use self::tail::Secured;
 use self::writer::{Writer, mix};
 
 /// A log in one directory on one machine, for one process at a time.
@@ -77,6 +84,8 @@ pub struct LocalLog {
     disk: Arc<dyn Disk>,
     options: LogOptions,
     known: marker::Known,
+    /// The generation that was taken, from the first replay on.
+    claim: OnceLock<Arc<Claim>>,
     /// What replay found, until it is claimed.
     found: Mutex<Option<Found>>,
     queue: Arc<Queue>,
@@ -135,6 +144,7 @@ impl LocalLog {
             disk,
             options,
             known,
+            claim: OnceLock::new(),
             found: Mutex::default(),
             queue: Arc::default(),
             index: Arc::default(),
@@ -148,43 +158,88 @@ impl LocalLog {
         })
     }
 
+    /// Ends a process that has nothing to write, and would notice nothing.
+    fn check_claim(&self) {
+        if let Some(Err(fenced)) = self.claim.get().map(|claim| claim.check()) {
+            self.queue.fail();
+            (self.options.on_failure)(fenced);
+        }
+    }
+
     fn found(&self) -> MutexGuard<'_, Option<Found>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads everything that is committed.
+    /// The generation of this process, taken when it is first asked for.
+    fn claimed(&self, least: u64) -> Result<&Arc<Claim>, StoreError> {
+        if self.claim.get().is_none() {
+            let claim = Claim::take(&self.disk, self.options.random, least)?;
+            // Whoever was first has the older number, and notices it.
+            let _known_already = self.claim.set(Arc::new(claim)).is_err();
+        }
+        Ok(self.claim.get().expect("it was set above"))
+    }
+
+    /// Reads everything that is committed, when nobody else commits any more.
     fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
+        if !planted::has(planted::Mistake::ClaimAfterReading) {
+            self.claimed(replay::newest_generation(&*self.disk, self.known.log_id) + 1)?;
+        }
         let limit = self.options.recover_from;
-        let found = replay::replay(&*self.disk, self.known, &self.index, limit, visit)?;
+        let names = || self.segments();
+        let before = names();
+        let found = replay::replay(&*self.disk, self.known, &self.index, limit, visit);
+        let found = found.map_err(|error| match self.claim.get() {
+            Some(claim) if names() != before => claim.behind(disk_error(
+                "read the log",
+                std::io::Error::other(
+                    "another process has changed it meanwhile; the next start reads it again",
+                ),
+            )),
+            _ => error,
+        })?;
         *self.found() = Some(found);
         Ok(())
     }
 
+    /// Names of the segments that are there.
+    fn segments(&self) -> Vec<String> {
+        let mut names = self.disk.list().unwrap_or_default();
+        names.retain(|name| segment::segment_number(name).is_some());
+        names.sort_unstable();
+        names
+    }
+
     /// The end of the log, made safe to write behind.
-    fn writer(&self, found: &Found, workers: usize) -> Result<Writer, StoreError> {
+    fn writer(
+        &self,
+        found: &Found,
+        claim: &Arc<Claim>,
+        workers: usize,
+    ) -> Result<Writer, StoreError> {
+        let generation = claim.generation;
         if found.cut.is_some() {
             // What is given up is known no more, or the next start would miss it.
             let proven = found.tail.as_ref().and(Some(found.history.sequence)).unwrap_or(0);
-            marker::prove(&*self.disk, marker::Known { proven, ..self.known })?;
+            marker::prove(&*self.disk, marker::Known { proven, ..self.known }, generation)?;
         }
-        let open = tail::secure(&*self.disk, found)?;
+        let secured = tail::secure(&*self.disk, found, claim, self.options.segment_bytes)?;
+        let Secured { open, own, complete } = secured;
         let options = &self.options;
         let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
         let next_file = found.dead_letters.iter().max().map_or(1, |newest| newest + 1);
         let (disk, index) = (Arc::clone(&self.disk), Arc::clone(&self.index));
         let letters = DeadLetters::new(disk, index, segment_bytes, next_file, mistakes);
         letters.remove_unneeded(&found.dead_letters)?;
-        let complete = found.tail.as_ref().map_or(
-            Complete { first_segment: 1, live_bytes: 0 },
-            |Tail { header, .. }| Complete {
-                first_segment: header.first_segment,
-                live_bytes: header.live_bytes,
-            },
-        );
-        self.spares.begin(&found.spares);
+        self.spares.begin(generation);
         let found_bytes = (complete.live_bytes, found.log_bytes);
+        let replaced = open.as_ref().and(found.tail.as_ref()).map(|tail| tail.header.number);
+        let there = found.retired.iter().chain(&found.counted).copied();
+        let there = there.filter(|number| Some(*number) != replaced);
+        let there = there.chain(open.as_ref().map(|open| open.number));
         let mut writer = Writer {
             disk: Arc::clone(&self.disk),
+            claim: Arc::clone(claim),
             log_id: self.known.log_id,
             random: options.random,
             segment_bytes,
@@ -193,7 +248,9 @@ impl LocalLog {
             clock: Arc::clone(&options.clock),
             counters: Arc::clone(&self.counters),
             letters,
-            next_segment: open.as_ref().map_or(1, |open| open.number + 1),
+            next_segment: open.as_ref().map_or(own, |open| open.number + 1),
+            there: there.collect(),
+            own,
             open,
             history: found.history,
             synced: found.history,
@@ -201,10 +258,10 @@ impl LocalLog {
             swept: Vec::new(),
             sweeps: Sweeps::new(workers, segment_bytes, found_bytes, mistakes),
             orders: Arc::clone(&self.orders),
-            oldest: found.retired.first().copied().unwrap_or(complete.first_segment),
             complete,
             roll: false,
             prove: true,
+            proved_at: 0,
             spares: Arc::clone(&self.spares),
             room: Arc::clone(&self.room),
         };
@@ -232,7 +289,8 @@ impl EpochStore for LocalLog {
             self.replay(&mut |_| {})?;
         }
         let found = self.found().take().expect("it was replayed above");
-        let writer = self.writer(&found, workers)?;
+        let claim = Arc::clone(self.claimed(found.history.generation + 1)?);
+        let writer = self.writer(&found, &claim, workers).map_err(|error| claim.behind(error))?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
         let pace = Pace::of(&self.options, workers, claimed.base);
         self.queue.begin(workers, claimed.base, pace);
@@ -287,6 +345,7 @@ impl EpochStore for LocalLog {
     }
 
     fn check_room(&self) -> bool {
+        self.check_claim();
         self.room.look()
     }
 
@@ -303,7 +362,11 @@ impl EpochStore for LocalLog {
             return Ok(());
         }
         let cause = std::io::Error::other("an earlier write failed");
-        Err(disk_error("seal the log", cause))
+        let error = disk_error("seal the log", cause);
+        Err(match self.claim.get() {
+            Some(claim) => claim.behind(error),
+            None => error,
+        })
     }
 
     fn statistics(&self) -> StoreStatistics {

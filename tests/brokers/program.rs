@@ -44,6 +44,8 @@ pub(crate) struct Start<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) port: u16,
     pub(crate) workers: u64,
+    /// Whether the process that works is a child of this one.
+    pub(crate) supervised: bool,
     /// What else `[state]` has.
     pub(crate) state: &'a str,
     /// The rest of its file.
@@ -55,7 +57,8 @@ pub(crate) struct Start<'a> {
 impl Program {
     /// Starts it in `dir` with this file and waits until it answers.
     pub(crate) fn start(dir: &Path, port: u16, file: &str) -> Self {
-        Self::start_as(Start { dir, port, workers: 2, state: "", file, with: &[] })
+        let (workers, supervised) = (2, false);
+        Self::start_as(Start { dir, port, workers, supervised, state: "", file, with: &[] })
     }
 
     /// Starts it and waits until it answers.
@@ -70,7 +73,7 @@ impl Program {
 
     /// Starts it and waits for nothing.
     pub(crate) fn spawn(start: Start<'_>) -> Self {
-        let Start { dir, port, workers, state, file, with } = start;
+        let Start { dir, port, workers, supervised, state, file, with } = start;
         let file = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nworkers = {workers}\n\
              wait_ms = {WAIT_MS}\n[state]\ndir = \"state\"\n{state}{file}"
@@ -78,7 +81,8 @@ impl Program {
         fs::write(dir.join("twinflow.toml"), file).unwrap();
         let log = fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_twinflow"))
-            .args(["run", "--no-supervise", "-c", "twinflow.toml"])
+            .args(["run", "-c", "twinflow.toml"])
+            .args((!supervised).then_some("--no-supervise"))
             .envs(with.iter().map(|(name, value)| (name, value)))
             .current_dir(dir)
             .stdin(Stdio::null())
@@ -107,6 +111,29 @@ impl Program {
     /// Whether it still runs; nothing but us may end it.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL for the child of a supervisor, which stays.
+    pub(crate) fn kill_child(&mut self) {
+        assert!(self.runs(), "the supervisor has ended");
+        let child = self.child_pid().expect("there is a child");
+        assert!(Command::new("kill").args(["-9", &child]).status().unwrap().success());
+        until(10, "the child is gone", || self.child_pid().as_ref() != Some(&child));
+    }
+
+    /// SIGKILL for a supervisor; the kernel ends its child, and this waits for that.
+    pub(crate) fn kill_both(&mut self) {
+        let child = self.child_pid();
+        self.kill();
+        until(10, "the child is gone, too", || {
+            child.as_ref().is_none_or(|child| !Path::new("/proc").join(child).exists())
+        });
+    }
+
+    fn child_pid(&self) -> Option<String> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.unwrap().split_whitespace().next().map(str::to_owned)
     }
 
     /// SIGKILL.

@@ -4,14 +4,17 @@ use twinflow::store::Random;
 
 use crate::{
     mistakes::honest,
+    plan::Plan,
     world::{Counted, World},
 };
 
-/// Runs of `seeds` with a crash in every `stride`-th step, until there were so many crashes.
+/// Runs of `seeds` with a crash in every `stride`-th step, until there were so many crashes; of
+/// those in which epochs share a sync, four times as many.
 fn at_every_step(seeds: u64, stride: u64, most: u64) -> Counted {
     let mut counted = Counted::default();
     for seed in 0..seeds {
         let steps = World::steps(seed);
+        let stride = if Plan::shares_syncs(seed) { stride.div_ceil(4) } else { stride };
         for step in (seed % stride..steps).step_by(stride as usize) {
             World::new(seed)
                 .run(&[step], &mut counted)

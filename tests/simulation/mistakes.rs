@@ -5,8 +5,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use twinflow::connectors::mistakes::{Mistake, plant};
 
 use crate::{
-    damage,
+    damage, late,
     world::{Counted, World},
+    zombies,
 };
 
 /// A mistake is planted in the whole process, so nothing else runs meanwhile.
@@ -62,6 +63,32 @@ fn a_replay_filter_that_lets_everything_pass_is_caught() {
 #[test]
 fn ids_that_a_sweep_leaves_out_are_caught() {
     caught(Mistake::IdsNotSwept, crashing());
+}
+
+/// Runs with zombies.
+fn haunting() -> impl Iterator<Item = Result<(), String>> {
+    zombies::haunting(600).map(|(_, verdict, _)| verdict)
+}
+
+#[test]
+fn a_fenced_generation_that_goes_on_is_caught() {
+    let why = caught(Mistake::FencedGoesOn, haunting());
+    assert!(why.contains("told by a zombie") || why.contains("C6"), "{why}");
+}
+
+#[test]
+fn a_generation_that_is_taken_after_reading_is_caught() {
+    caught(Mistake::ClaimAfterReading, late::late());
+}
+
+#[test]
+fn a_segment_in_the_place_of_another_is_caught() {
+    caught(Mistake::SegmentsReplaced, late::late());
+}
+
+#[test]
+fn late_frames_that_count_are_caught() {
+    caught(Mistake::LateFramesCount, late::late());
 }
 
 #[test]

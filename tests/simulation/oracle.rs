@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     plan::PARTITIONS,
     twin::{Act, Log, Step, apply},
-    upstream::{Outside, Waits},
+    upstream::{Outside, Told, Waits},
 };
 
 pub(crate) type Verdict = Result<(), String>;
@@ -34,27 +34,27 @@ fn applied<'d>(dump: &'d Dump, twin: &str) -> &'d [u64] {
 
 /// C4, and C8 for what was recovered: each twin of one source is what some prefix of that source
 /// comes to that holds all that was acknowledged, and all twins of it the same prefix.
-pub(crate) fn recovered(outside: &Outside, dump: &Dump) -> Verdict {
+pub(crate) fn recovered(outside: &Outside, told: &Told, dump: &Dump) -> Verdict {
     for partition in 0..PARTITIONS {
-        let (log, done) = (&outside.log[partition], outside.done[partition] as usize);
+        let (log, done) = (&outside.log[partition], told.done[partition] as usize);
         prefix(&format!("log-{partition}"), log, done, dump)?;
     }
     let mut met = BTreeSet::new();
     let once: Vec<_> = outside.queued.iter().filter(|it| met.insert(it.n)).cloned().collect();
-    let done = once.iter().take_while(|it| outside.queue_done.contains(&it.n)).count();
+    let done = once.iter().take_while(|it| told.queue_done.contains(&it.n)).count();
     prefix("queue", &once, done, dump)?;
     let collected: BTreeSet<_> = applied(dump, "all").iter().collect();
-    for message in acknowledged(outside).filter(|message| message.twin == "all") {
+    for message in acknowledged(outside, told).filter(|message| message.twin == "all") {
         let n = message.n;
         must(collected.contains(&n), || format!("{n} was acknowledged and is not in \"all\""))?;
     }
     Ok(())
 }
 
-fn acknowledged(outside: &Outside) -> impl Iterator<Item = &Waits> {
-    let logs = outside.log.iter().zip(outside.done);
+fn acknowledged<'o>(outside: &'o Outside, told: &'o Told) -> impl Iterator<Item = &'o Waits> {
+    let logs = outside.log.iter().zip(told.done);
     let logs = logs.flat_map(|(log, done)| &log[..done as usize]);
-    let queue = outside.queued.iter().filter(|it| outside.queue_done.contains(&it.n));
+    let queue = outside.queued.iter().filter(|it| told.queue_done.contains(&it.n));
     logs.chain(queue)
 }
 

@@ -66,11 +66,17 @@ pub(crate) struct Plan {
 pub(crate) const NOON: u64 = 1_000_000;
 
 impl Plan {
+    /// Whether groups of epochs share a sync.
+    pub(crate) fn shares_syncs(seed: u64) -> bool {
+        seed % 4 == 3
+    }
+
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random(seed << 20);
         let workers = [(); 4].map(|()| 1 + random.below(3) as usize);
         let slots = 1 + random.below(PARTITIONS as u64) as usize;
-        let every = if seed % 4 == 3 { Duration::from_micros(500) } else { Duration::ZERO };
+        let every =
+            if Self::shares_syncs(seed) { Duration::from_micros(500) } else { Duration::ZERO };
         let silent = random.below(3) == 0;
         let mut plan = Self {
             workers,

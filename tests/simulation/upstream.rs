@@ -43,12 +43,37 @@ pub(crate) struct Came {
     pub(crate) reply: Reply,
 }
 
+/// What somebody was told is kept for ever.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// Per partition how many are acknowledged.
+    pub(crate) done: [u64; PARTITIONS],
+    /// Numbers of the queue that were acknowledged.
+    pub(crate) queue_done: BTreeSet<u64>,
+}
+
+impl Told {
+    /// Both together.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        all.queue_done.extend(&other.queue_done);
+        for (done, of_other) in all.done.iter_mut().zip(other.done) {
+            *done = of_other.max(*done);
+        }
+        all
+    }
+}
+
 /// What the world outside knows.
 #[derive(Default)]
 pub(crate) struct Outside {
     pub(crate) log: [Vec<Waits>; PARTITIONS],
-    /// Per partition how many are acknowledged.
-    pub(crate) done: [u64; PARTITIONS],
+    pub(crate) told: Told,
+    /// The part of it that came from lives that were over, as far as anybody knew.
+    pub(crate) told_late: Told,
+    /// The life that sources talk to, and lives whose process has ended.
+    life: usize,
+    ended: BTreeSet<usize>,
     /// Per partition where the engine went on after its last start.
     pub(crate) stored: BTreeMap<usize, u64>,
     /// Unacknowledged, oldest first; of these the session has `delivered`.
@@ -56,8 +81,6 @@ pub(crate) struct Outside {
     delivered: usize,
     /// Everything that the queue was ever given.
     pub(crate) queued: Vec<Waits>,
-    /// Numbers of the queue that were acknowledged.
-    pub(crate) queue_done: BTreeSet<u64>,
     pub(crate) came: Vec<Came>,
     cuts: [u64; 2],
     pub(crate) confirms: bool,
@@ -67,6 +90,11 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
+    /// Where it counts what this life tells.
+    fn told_by(&mut self, life: usize) -> &mut Told {
+        if self.life == life { &mut self.told } else { &mut self.told_late }
+    }
+
     /// How many sessions each source had at the most, but for those of new lives.
     pub(crate) fn sessions(&self) -> usize {
         1 + self.cuts.iter().max().copied().unwrap_or(0) as usize
@@ -97,17 +125,24 @@ impl Upstream {
         self.outside.lock().unwrap()
     }
 
-    /// Goes on with another disk, and lets no session begin.
-    pub(crate) fn close_gate(&self, disk: SimDisk) {
+    /// Goes on with another life, and lets none of its sessions begin.
+    pub(crate) fn close_gate(&self, disk: SimDisk, life: usize) {
         *self.disk.lock().unwrap() = disk;
         let mut outside = self.outside();
         outside.open = false;
+        outside.life = life;
+        outside.told_late = Told::default();
         outside.stored.clear();
+    }
+
+    /// The process of a life has ended: its sessions are no more.
+    pub(crate) fn ended(&self, life: usize) {
+        self.change(|outside| outside.ended.insert(life));
     }
 
     fn step(&self, what: &'static str) {
         let disk = self.disk.lock().unwrap().clone();
-        disk.step(what);
+        disk.step_outside(what);
     }
 
     /// Changes something and tells everybody.
@@ -156,13 +191,14 @@ impl Upstream {
         !waited.unwrap().1.timed_out()
     }
 
-    pub(crate) fn connectors(&self, slots: usize) -> (LogSource, QueueSource) {
-        let log = LogSource { up: self.clone(), slot: 0, slots };
-        (log, QueueSource { up: self.clone() })
+    pub(crate) fn connectors(&self, slots: usize, life: usize) -> (LogSource, QueueSource) {
+        let log = LogSource { up: self.clone(), slot: 0, slots, life };
+        (log, QueueSource { up: self.clone(), life })
     }
 
-    fn over(&self, which: usize, cuts: u64) -> Result<(), ConnectorError> {
-        match self.outside().cuts[which] > cuts {
+    fn over(&self, which: usize, cuts: u64, life: usize) -> Result<(), ConnectorError> {
+        let outside = self.outside();
+        match outside.cuts[which] > cuts || outside.ended.contains(&life) {
             true => Err(ConnectorError::new(ErrorKind::Unreachable, "go on: the session was cut")),
             false => Ok(()),
         }
@@ -183,10 +219,11 @@ impl Upstream {
     }
 
     /// Waits for the gate. Nothing is heard meanwhile: what is told is told once.
-    async fn gate(&self) {
+    async fn gate(&self, life: usize) {
         loop {
             let changed = self.changed.notified();
-            if self.outside().open {
+            let may_begin = |outside: &Outside| outside.open && outside.life == life;
+            if may_begin(&self.outside()) {
                 return;
             }
             changed.await;
@@ -209,6 +246,7 @@ pub(crate) struct LogSource {
     up: Upstream,
     slot: usize,
     slots: usize,
+    life: usize,
 }
 
 /// A session of it.
@@ -255,14 +293,16 @@ impl LogSession {
         }
     }
 
-    fn acknowledged(&mut self, up: &Upstream, up_to: Receipt) {
+    fn acknowledged(&mut self, up: &Upstream, life: usize, up_to: Receipt) {
         up.step("acknowledged");
         while self.unacknowledged.front().is_some_and(|(receipt, _)| *receipt <= up_to) {
             let (_, marks) = self.unacknowledged.pop_front().unwrap();
             up.change(|outside| {
+                let told = outside.told_by(life);
                 for (number, next) in marks {
-                    outside.done[number] = outside.done[number].max(next);
+                    told.done[number] = told.done[number].max(next);
                 }
+                outside.told = outside.told.and(&outside.told_late);
             });
         }
     }
@@ -274,7 +314,7 @@ impl Connector for LogSource {
     }
 
     fn for_slot(&mut self, slot: usize) -> Option<Self> {
-        Some(Self { up: self.up.clone(), slot, slots: self.slots })
+        Some(Self { up: self.up.clone(), slot, slots: self.slots, life: self.life })
     }
 
     fn info(&self) -> ConnectorInfo {
@@ -284,16 +324,18 @@ impl Connector for LogSource {
 
     async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {
         let Link { mut intake, mut events } = link;
-        self.up.gate().await;
+        self.up.gate(self.life).await;
         let cuts = self.up.outside().cuts[0];
         let (mut session, mut reading) = (LogSession::begin(self, &mut intake), true);
         loop {
             let changed = self.up.changed.notified();
-            self.up.over(0, cuts)?;
+            self.up.over(0, cuts, self.life)?;
             tokio::select! {
                 biased;
                 event = events.next() => match event {
-                    LinkEvent::Acknowledged { up_to, .. } => session.acknowledged(&self.up, up_to),
+                    LinkEvent::Acknowledged { up_to, .. } => {
+                        session.acknowledged(&self.up, self.life, up_to);
+                    }
                     LinkEvent::Send(feedback) => self.up.feedback(feedback, &mut events),
                     LinkEvent::Drain => reading = false,
                     LinkEvent::Stop => return Ok(()),
@@ -315,32 +357,41 @@ fn info() -> ConnectorInfo {
 /// The source that waits for acknowledgements.
 pub(crate) struct QueueSource {
     up: Upstream,
+    life: usize,
 }
 
+/// Receipts of deliveries, with the numbers of their messages.
+type Unacknowledged = VecDeque<(Receipt, Vec<u64>)>;
+
 impl QueueSource {
-    fn deliver(&self, mut delivery: Delivery<'_>, unacknowledged: &mut VecDeque<(Receipt, usize)>) {
+    fn deliver(&self, mut delivery: Delivery<'_>, unacknowledged: &mut Unacknowledged) {
         let mut outside = self.up.outside();
         let (before, most) = (outside.delivered, outside.queue.len().min(WINDOW));
         let waiting = outside.queue.range(before.min(most)..most);
-        let pushed = waiting.take_while(|waits| push(&mut delivery, waits, None)).count();
-        outside.delivered += pushed;
+        let pushed = waiting.take_while(|waits| push(&mut delivery, waits, None));
+        let pushed: Vec<u64> = pushed.map(|waits| waits.n).collect();
+        outside.delivered += pushed.len();
         drop(outside);
         unacknowledged.push_back((delivery.deliver(), pushed));
     }
 
+    /// A life that is over is given nothing: the queue talks to the next one.
     fn has_more(&self) -> bool {
         let outside = self.up.outside();
-        outside.delivered < outside.queue.len().min(WINDOW)
+        outside.life == self.life && outside.delivered < outside.queue.len().min(WINDOW)
     }
 
-    fn acknowledged(&self, up_to: Receipt, unacknowledged: &mut VecDeque<(Receipt, usize)>) {
+    fn acknowledged(&self, up_to: Receipt, unacknowledged: &mut Unacknowledged) {
         self.up.step("acknowledged");
         while unacknowledged.front().is_some_and(|(receipt, _)| *receipt <= up_to) {
-            let (_, count) = unacknowledged.pop_front().unwrap();
+            let (_, numbers) = unacknowledged.pop_front().unwrap();
             self.up.change(|outside| {
-                outside.delivered -= count;
-                let done: Vec<_> = outside.queue.drain(..count).map(|waits| waits.n).collect();
-                outside.queue_done.extend(done);
+                if outside.life == self.life {
+                    outside.delivered -= numbers.len();
+                    outside.queue.drain(..numbers.len());
+                }
+                outside.told_by(self.life).queue_done.extend(numbers);
+                outside.told = outside.told.and(&outside.told_late);
             });
         }
     }
@@ -353,13 +404,13 @@ impl Connector for QueueSource {
 
     async fn run(&mut self, link: Link) -> Result<(), ConnectorError> {
         let Link { mut intake, mut events } = link;
-        self.up.gate().await;
+        self.up.gate(self.life).await;
         let cuts = self.up.outside().cuts[1];
         self.up.outside().delivered = 0;
         let (mut unacknowledged, mut reading) = (VecDeque::new(), true);
         loop {
             let changed = self.up.changed.notified();
-            self.up.over(1, cuts)?;
+            self.up.over(1, cuts, self.life)?;
             tokio::select! {
                 biased;
                 event = events.next() => match event {

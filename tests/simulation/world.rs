@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -14,12 +14,15 @@ use twinflow::{
     store::{LocalLog, LogOptions, Random, SimDisk},
 };
 
+use twinflow_operators::store::StoreError;
+
 use crate::{
     oracle::{self, Verdict},
     plan::{Does, From, NOON, PARTITIONS, Plan, Sent},
     store::Stepped,
     twin::{Act, Log, Note},
-    upstream::Upstream,
+    upstream::{Told, Upstream},
+    zombies::{Over, Starting, Undead, Zombie, is_of_another},
 };
 
 /// A segment of this length holds few groups, so that a plan has several sweeps.
@@ -47,19 +50,28 @@ pub(crate) struct Counted {
     /// Waits that only one more message ended, each after a session had been cut.
     pub(crate) more: u64,
     pub(crate) steps: BTreeMap<&'static str, u64>,
+    /// Processes that stood still, and those of them that were fenced when they went on.
+    pub(crate) paused: u64,
+    pub(crate) fenced: u64,
 }
 
 /// How a life ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Crashed,
+    /// Its process stands still; it goes on later.
+    Paused,
+    /// Another one, which was thought dead, has taken over.
+    Fenced,
+    /// Its store failed.
+    Failed(String),
     Done,
 }
 
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) up: Upstream,
-    disk: SimDisk,
+    pub(crate) disk: SimDisk,
     random: Random,
     note: Note,
     clock: Arc<AtomicU64>,
@@ -67,11 +79,22 @@ pub(crate) struct World {
     at: usize,
     sent: u64,
     lasts: u64,
-    lives: usize,
+    pub(crate) lives: usize,
+    /// A process that stands still, or did, while others live.
+    pub(crate) zombie: Option<Zombie>,
+    /// Whether the process of this life was fenced.
+    pub(crate) fenced: Arc<AtomicBool>,
+    /// Why else its store failed.
+    pub(crate) failed: Arc<OnceLock<String>>,
     /// Whether a session was cut in this life.
     has_cut: bool,
     more: u64,
     sweeps: Arc<AtomicU64>,
+    /// When the next process stands still, and when it goes on: steps of it, and of the one after.
+    pub(crate) pauses: Option<(u64, u64)>,
+    goes_on: Option<u64>,
+    /// What was acknowledged when this life began.
+    pub(crate) told: Told,
     /// The last committed read of each twin.
     read: BTreeMap<String, Log>,
     /// What was there when the last life began, before its sources did.
@@ -100,9 +123,15 @@ impl World {
             sent: 0,
             lasts: 0,
             lives: 0,
+            zombie: None,
+            fenced: Arc::default(),
+            failed: Arc::default(),
             has_cut: false,
             more: 0,
             sweeps: Arc::default(),
+            pauses: None,
+            goes_on: None,
+            told: Told::default(),
             read: BTreeMap::new(),
             found: BTreeMap::new(),
         }
@@ -137,13 +166,21 @@ impl World {
         world.disk.steps().0
     }
 
+    /// How many steps the process of such a life comes to.
+    pub(crate) fn steps_of_process(seed: u64) -> u64 {
+        let mut world = Self::new(seed);
+        let verdict = world.life();
+        verdict.unwrap_or_else(|why| panic!("seed {seed} without a pause: {why}"));
+        world.disk.process().steps()
+    }
+
     /// The disk that a whole plan leaves behind.
     pub(crate) fn left(mut self) -> Result<SimDisk, String> {
         self.life()?;
         Ok(self.disk.copy())
     }
 
-    fn crash(&mut self, counted: &mut Counted) {
+    pub(crate) fn crash(&mut self, counted: &mut Counted) {
         if self.plan.power {
             self.let_go();
             let before = self.disk.kept_and_lost();
@@ -167,58 +204,125 @@ impl World {
         Arc::new(move || Timestamp(0).plus_secs(clock.load(Ordering::SeqCst)))
     }
 
-    fn start(&mut self) -> Result<Engine, twinflow::error::Error> {
+    /// Whoever waits looks again.
+    fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
         let up = self.up.clone();
-        self.up.close_gate(self.disk.clone());
-        // Whoever waits looks again.
-        let wake = move || up.change(|_| ());
-        let failed = wake.clone();
-        let (_, seed) = (self.disk.on_cut(Arc::new(wake)), self.random.below(u64::MAX));
-        let mut options = LogOptions::new(seed, Arc::new(move |_| failed()));
+        Arc::new(move || up.change(|_| ()))
+    }
+
+    /// How a process ends when its store fails.
+    fn on_failure(&self) -> Arc<dyn Fn(StoreError) + Send + Sync> {
+        let (up, life) = (self.up.clone(), self.lives);
+        let (fenced, failed) = (Arc::clone(&self.fenced), Arc::clone(&self.failed));
+        Arc::new(move |error| {
+            match error {
+                StoreError::Fenced { .. } => fenced.store(true, Ordering::SeqCst),
+                error => drop(failed.set(format!("{error:?}"))),
+            }
+            up.ended(life);
+        })
+    }
+
+    /// A start, on a thread of its own: it may stand still.
+    fn start(&mut self) -> Starting {
+        self.lives += 1;
+        self.has_cut = false;
+        (self.fenced, self.failed) = (Arc::default(), Arc::default());
+        self.found.clear();
+        self.disk = self.disk.of_another_process();
+        self.up.close_gate(self.disk.clone(), self.lives);
+        let seed = self.random.below(u64::MAX);
+        self.disk.on_cut(self.wake());
+        if let Some((pause, go_on)) = self.pauses.take() {
+            self.disk.process().pause_after(pause, self.wake());
+            self.goes_on = Some(go_on);
+        } else if let (Some(zombie), Some(steps)) = (&self.zombie, self.goes_on.take()) {
+            let disk = zombie.disk.clone();
+            self.disk.process().call_after(steps, Arc::new(move || disk.process().go_on()));
+        }
+        let mut options = LogOptions::new(seed, self.on_failure());
         options.segment_bytes = SEGMENT;
         options.sync_every = self.plan.sync_every;
         options.seal_after = std::time::Duration::from_millis(2);
-        let log = LocalLog::open_on(Arc::new(self.disk.clone()), options)?;
-        let store = Arc::new(Stepped::new(log, self.disk.clone(), Arc::clone(&self.sweeps)));
         let settings = ConnectionSettings {
             reconnect_backoff_ms: 1,
             reconnect_backoff_max_ms: 2,
             ..ConnectionSettings::default()
         };
-        let (log, queue) = self.up.connectors(self.plan.slots);
-        let workers = self.plan.workers[self.lives % self.plan.workers.len()];
-        self.lives += 1;
-        self.has_cut = false;
-        Engine::builder()
+        let (log, queue) = self.up.connectors(self.plan.slots, self.lives);
+        let workers = self.plan.workers[(self.lives - 1) % self.plan.workers.len()];
+        let builder = Engine::builder()
             .workers(workers)
             .clock(self.clock())
-            .store(StoreChoice::Custom(store))
             .model("note", self.note.clone())
             .connection_with("log", log, settings.clone())
-            .connection_with("queue", queue, settings)
-            .start()
+            .connection_with("queue", queue, settings);
+        let (disk, sweeps) = (self.disk.clone(), Arc::clone(&self.sweeps));
+        std::thread::spawn(move || {
+            let log = LocalLog::open_on(Arc::new(disk.clone()), options)?;
+            let store = Arc::new(Stepped::new(log, disk, sweeps));
+            builder.store(StoreChoice::Custom(store)).start()
+        })
     }
 
-    /// From a start to a crash, or to the end of the plan and a clean stop.
-    fn life(&mut self) -> Result<End, String> {
-        let engine = match self.start() {
+    /// How this life is over, if it is.
+    fn over(&self) -> Option<End> {
+        Over::of(self).get()
+    }
+
+    /// A life up to its end; whoever stands still then is kept.
+    pub(crate) fn life(&mut self) -> Result<End, String> {
+        let cannot = |error: twinflow::error::Error| format!("refused: {}", error.report());
+        let starting = self.start();
+        while !starting.is_finished() {
+            if self.disk.process().is_paused() {
+                self.keep(Undead::Starting(starting));
+                return Ok(End::Paused);
+            }
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+        let engine = match starting.join().map_err(|_| "a start has panicked")? {
             Ok(engine) => engine,
             Err(_) if self.is_cut() => return Ok(End::Crashed),
-            Err(error) => return Err(format!("refused: {}", error.report())),
+            // The one that was thought dead was faster; the next start finds what it wrote.
+            Err(error) if self.zombie.is_some() && is_of_another(&error) => return Ok(End::Fenced),
+            Err(error) => return Err(cannot(error)),
         };
         let end = self.live(&engine)?;
-        if end == End::Crashed {
-            return Ok(end);
+        match end {
+            End::Paused => self.keep(Undead::Running(engine)),
+            End::Done => return self.stop(engine),
+            End::Fenced if self.zombie.is_none() => return Err("fenced by nobody".into()),
+            End::Failed(ref why) => return Err(format!("the store failed: {why}")),
+            End::Crashed | End::Fenced => self.disk.process().end(),
         }
-        let stopped = engine.stop();
+        Ok(end)
+    }
+
+    /// A clean stop, on a thread of its own: it may stand still.
+    fn stop(&mut self, engine: Engine) -> Result<End, String> {
+        let stopping = std::thread::spawn(move || {
+            engine.stop().map(|stopped| match stopped.left.is_empty() {
+                true => Ok(()),
+                false => Err(format!("a stop left something: {stopped}")),
+            })
+        });
+        while !stopping.is_finished() {
+            if self.disk.process().is_paused() {
+                self.keep(Undead::Stopping(stopping));
+                return Ok(End::Paused);
+            }
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+        let stopped = stopping.join().map_err(|_| "a stop has panicked")?;
         if self.is_cut() {
             return Ok(End::Crashed);
         }
-        let stopped = stopped.map_err(|error| error.report())?;
-        if !stopped.left.is_empty() {
-            return Err(format!("a stop left something: {stopped}"));
+        if self.fenced.load(Ordering::SeqCst) {
+            return Ok(End::Fenced);
         }
-        Ok(end)
+        stopped.map_err(|error| error.report())??;
+        Ok(End::Done)
     }
 
     fn is_cut(&self) -> bool {
@@ -227,20 +331,28 @@ impl World {
 
     fn live(&mut self, engine: &Engine) -> Result<End, String> {
         // C4: before the sources start, everything that was acknowledged is there.
-        let Some(found) = self.dump(engine)? else { return Ok(End::Crashed) };
-        oracle::recovered(&self.up.outside(), &found)?;
+        let Some(found) = self.dump(engine)? else {
+            return self.over().ok_or_else(|| "no answer, and it is not over".into());
+        };
+        {
+            let outside = self.up.outside();
+            self.told = outside.told.clone();
+            oracle::recovered(&outside, &self.told, &found)?;
+        }
         oracle::committed_reads(&self.read, &found)?;
         self.found = found;
         self.up.open_gate();
         while let Some(does) = self.plan.does.get(self.at).cloned() {
-            if self.is_cut() {
-                return Ok(End::Crashed);
+            if let Some(over) = self.over() {
+                return Ok(over);
             }
             self.at += 1;
             self.does(engine, &does)?;
         }
-        self.finish(engine)?;
-        Ok(if self.is_cut() { End::Crashed } else { End::Done })
+        if self.over().is_none() {
+            self.finish(engine)?;
+        }
+        Ok(self.over().unwrap_or(End::Done))
     }
 
     fn does(&mut self, engine: &Engine, does: &Does) -> Result<(), String> {
@@ -285,10 +397,10 @@ impl World {
 
     /// Waits for an answer or the crash.
     fn ask<T>(&self, engine: &Engine, asked: impl Future<Output = T>) -> Option<T> {
-        let disk = self.disk.clone();
+        let over = Over::of(self);
         engine.runtime().block_on(async {
             let cut = async {
-                while !disk.is_cut() {
+                while over.get().is_none() {
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
             };
@@ -319,7 +431,7 @@ impl World {
     /// something of a later one, so each source gets one more; and again when a session that was
     /// cut took that one too.
     fn settle(&mut self) -> Result<(), String> {
-        let cut = self.disk.cut_flag();
+        let over = Over::of(self);
         for round in 0..60 {
             // Nothing else may need company.
             if round == 0 || self.has_cut {
@@ -327,9 +439,9 @@ impl World {
                 self.send_last();
             }
             let settled = self.up.wait(|outside| {
-                let mut logs = outside.log.iter().zip(outside.done);
+                let mut logs = outside.log.iter().zip(outside.told.done);
                 let log_done = logs.all(|(log, done)| done == log.len() as u64);
-                cut.load(Ordering::SeqCst) || (log_done && outside.queue.is_empty())
+                over.get().is_some() || (log_done && outside.queue.is_empty())
             });
             if settled {
                 return Ok(());
@@ -354,19 +466,19 @@ impl World {
         let letters = engine.handle().dead_letters();
         let tries = 20 + 5 * letters.len();
         for _ in 0..tries {
-            if self.is_cut() || letters.is_empty() {
+            if self.over().is_some() || letters.is_empty() {
                 break;
             }
             self.replay(engine)?;
         }
-        let cut = self.disk.cut_flag();
+        let over = Over::of(self);
         let replied = (0..60).any(|_| {
             self.up.wait(|outside| {
-                cut.load(Ordering::SeqCst) || oracle::missing_replies(outside).next().is_none()
+                over.get().is_some() || oracle::missing_replies(outside).next().is_none()
             })
         });
         let Some(dump) = self.dump(engine)? else { return Ok(()) };
-        if self.is_cut() {
+        if self.over().is_some() {
             return Ok(());
         }
         let outside = self.up.outside();

@@ -5,12 +5,14 @@
 //! it was dropped.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crc32fast::Hasher;
 use twinflow_operators::store::{ENTRY_HEAD, Entry, EntryKind, EpochPart, StoreError, entries};
 
 use super::super::dead_letter;
+use super::claim::remove;
 use super::disk::{Access, Disk, DiskFile};
 use super::error::disk_error;
 use super::format::block_end;
@@ -223,7 +225,7 @@ impl DeadLetters {
 
     fn remove(&self, file: u32) -> Result<(), StoreError> {
         let name = file_name(file);
-        self.disk.remove(&name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
+        remove(&*self.disk, &name).map_err(|cause| disk_error(format!("remove \"{name}\""), cause))
     }
 
     /// Appends the entries of `part` to `body`, with the places of payloads instead of payloads and
@@ -305,14 +307,23 @@ impl DeadLetters {
     fn file(&mut self) -> Result<&Current, StoreError> {
         let full = self.current.as_ref().is_some_and(|current| current.at >= self.file_bytes);
         if self.current.is_none() || (full && self.payloads.is_empty()) {
-            let number = self.next_file;
-            let name = file_name(number);
-            let file = self.disk.open(&name, Access::Create);
-            let file = file.map_err(|cause| disk_error(format!("create \"{name}\""), cause))?;
-            self.next_file += 1;
-            self.current = Some(Current { file, number, at: 0, new: true });
+            self.current = Some(self.begin()?);
         }
         Ok(self.current.as_ref().expect("it was made above"))
+    }
+
+    /// A new file; never one that another process has begun.
+    fn begin(&mut self) -> Result<Current, StoreError> {
+        loop {
+            let number = self.next_file;
+            self.next_file += 1;
+            let name = file_name(number);
+            match self.disk.open(&name, Access::New) {
+                Ok(file) => return Ok(Current { file, number, at: 0, new: true }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(cause) => return Err(disk_error(format!("create \"{name}\""), cause)),
+            }
+        }
     }
 
     /// Makes the payloads of this group durable; says how many syncs and bytes that took.

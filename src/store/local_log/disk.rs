@@ -3,8 +3,11 @@
 use std::any::Any;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +16,19 @@ pub enum Access {
     Read,
     /// To be read and written; it must exist.
     Write,
-    /// To be written from nothing; whatever was there is gone.
+    /// To be written from nothing; whatever was there is gone. Only for names that no other process
+    /// gives.
     Create,
+    /// To be written from nothing; `AlreadyExists` if there is one.
+    New,
     /// The same, for pieces of whole megabytes that nobody reads soon: past the system's cache,
     /// where the file system can do that.
     CreateUncached,
 }
+
+/// Tells a file from every other one that is there or open: its device and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub u64, pub u64);
 
 /// Room on a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +78,20 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// The operating system's.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Renames a file unless there is one with the new name: in one step, whoever else tries.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, or the operating system's.
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Which file has this name now, if any. Asked for with each group, so it must be cheap.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn identity(&self, name: &str) -> io::Result<Option<Identity>>;
 
     /// Removes a file.
     ///
@@ -208,7 +232,7 @@ impl Disk for Directory {
         let mut options = OpenOptions::new();
         options.read(true).write(access != Access::Read).mode(0o600);
         let creates = matches!(access, Access::Create | Access::CreateUncached);
-        options.create(creates).truncate(creates);
+        options.create(creates).truncate(creates).create_new(access == Access::New);
         let path = self.path.join(name);
         if access == Access::CreateUncached {
             let flag = rustix::fs::OFlags::DIRECT.bits().cast_signed();
@@ -224,6 +248,22 @@ impl Disk for Directory {
         fs::rename(self.path.join(from), self.path.join(to))
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_new(&from, &to),
+            done => Ok(done?),
+        }
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<Identity>> {
+        match fs::symlink_metadata(self.path.join(name)) {
+            Ok(of) => Ok(Some(Identity(of.dev(), of.ino()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
     }
@@ -237,6 +277,13 @@ impl Disk for Directory {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// The same where the file system knows no such rename (NFS): a new link fails if there is one. A
+/// crash in between leaves the old name, too; the next start removes it.
+fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
 }
 
 /// Creates a directory and the parents that are not there, each durable in its own parent.
@@ -270,5 +317,38 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_name_is_given_once_by_a_rename_and_by_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Directory::new(root.path());
+        let put = |name: &str| fs::write(root.path().join(name), name).unwrap();
+        let by_link =
+            |from: &str, to: &str| link_new(&root.path().join(from), &root.path().join(to));
+        for (nth, rename) in [
+            &|from: &str, to: &str| disk.rename_new(from, to),
+            &by_link as &dyn Fn(&str, &str) -> _,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let to = format!("to-{nth}");
+            ["first", "second"].into_iter().for_each(put);
+            let first = disk.identity("first").unwrap();
+            rename("first", &to).unwrap();
+            assert_eq!(
+                (disk.identity("first").unwrap(), disk.identity(&to).unwrap()),
+                (None, first)
+            );
+            assert_eq!(rename("second", &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(root.path().join(&to)).unwrap(), b"first");
+            assert!(disk.open(&to, Access::New).is_err());
+        }
     }
 }

@@ -73,7 +73,7 @@ pub(super) enum Ending {
         /// Its sequence.
         sequence: u64,
     },
-    /// Before a frame that is not wanted: its epoch is later than those that are.
+    /// Before a frame that is not wanted: it or its epoch is later than those that are.
     Beyond,
 }
 

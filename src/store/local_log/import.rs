@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use twinflow_operators::store::{EpochStore, StoreError};
 
-use super::disk::{Access, Directory, Disk, DiskFile, Free, LOCK, LockError};
+use super::disk::{Access, Directory, Disk, DiskFile, Free, Identity, LOCK, LockError};
 use super::error::{disk_error, open_error};
 use super::history::History;
 use super::marker::{MARKER, MARKER_IMPORT, refuse_used};
@@ -112,6 +112,14 @@ impl Disk for Importing {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.0.rename(own(from), own(to))
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename_new(own(from), own(to))
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<Identity>> {
+        self.0.identity(own(name))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -15,12 +15,19 @@ pub(super) const MARKER: &str = "twinflow-state";
 /// Its name while an import goes on: nothing counts until it has the other one.
 pub(super) const MARKER_IMPORT: &str = "twinflow-state.import";
 
-/// Its name until it is whole.
-const MARKER_NEW: &str = "twinflow-state.new";
+/// Its name until it is whole; `of` tells who makes it.
+fn new_name(of: u64) -> String {
+    format!("{MARKER}-{of}.new")
+}
+
+/// Whether it is a marker that is being made.
+pub(super) fn is_half_made(name: &str) -> bool {
+    name == "twinflow-state.new" || (name.starts_with("twinflow-state-") && name.ends_with(".new"))
+}
 
 /// What a new directory may hold already: leftovers of a start that was cut off, the audit log of
 /// keys that were made before it, and what a file system puts at its root.
-const HARMLESS: [&str; 4] = [LOCK, MARKER_NEW, "audit.log", "lost+found"];
+const HARMLESS: [&str; 3] = [LOCK, "audit.log", "lost+found"];
 
 /// What the marker says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,28 +57,37 @@ pub(super) fn take(
         return Ok((lock, check(&place, parse(&bytes))?));
     }
     let known = Known { log_id: new_id, proven: 0 };
-    write(disk, known).map_err(io("write the marker of"))?;
-    Ok((lock, known))
+    let named = make(disk, known, new_id).and_then(|new| disk.rename_new(&new, MARKER));
+    match named.and_then(|()| disk.sync_names()) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let bytes = read(disk).map_err(io("read the marker of"))?;
+            Ok((lock, check(&place, parse(&bytes))?))
+        }
+        made => made.map(|()| (lock, known)).map_err(io("write the marker of")),
+    }
 }
 
-fn write(disk: &dyn Disk, known: Known) -> std::io::Result<()> {
-    let file = disk.open(MARKER_NEW, Access::Create)?;
+/// Makes a marker, and says under which name.
+fn make(disk: &dyn Disk, known: Known, of: u64) -> std::io::Result<String> {
+    let new = new_name(of);
+    let file = disk.open(&new, Access::Create)?;
     file.write_at(0, text(known).as_bytes())?;
     file.sync()?;
-    disk.rename(MARKER_NEW, MARKER)?;
-    disk.sync_names()
+    Ok(new)
 }
 
-/// Says how far the log surely goes.
-pub(super) fn prove(disk: &dyn Disk, known: Known) -> Result<(), StoreError> {
-    write(disk, known).map_err(|cause| disk_error(format!("write \"{MARKER}\""), cause))
+/// Says how far the log surely goes, for this generation.
+pub(super) fn prove(disk: &dyn Disk, known: Known, generation: u64) -> Result<(), StoreError> {
+    let made = make(disk, known, generation).and_then(|new| disk.rename(&new, MARKER));
+    let named = made.and_then(|()| disk.sync_names());
+    named.map_err(|cause| disk_error(format!("write \"{MARKER}\""), cause))
 }
 
 /// The same as a new directory has it, for tests in which nothing is known.
 #[cfg(test)]
 pub(super) fn forget(disk: &dyn Disk) {
     let Marker::Ours(known) = parse(&read(disk).unwrap()) else { panic!("it is ours") };
-    write(disk, Known { proven: 0, ..known }).unwrap();
+    prove(disk, Known { proven: 0, ..known }, 0).unwrap();
 }
 
 /// What the marker of a directory that is ours says; changes nothing.
@@ -134,7 +150,8 @@ fn refuse_foreign(place: &str, names: &[String]) -> Result<(), StoreError> {
         );
         return Err(StoreError::Refused { why });
     }
-    match names.iter().filter(|name| !HARMLESS.contains(&name.as_str())).min() {
+    let harmless = |name: &str| HARMLESS.contains(&name) || is_half_made(name);
+    match names.iter().filter(|name| !harmless(name)).min() {
         None => Ok(()),
         Some(found) => Err(StoreError::Refused {
             why: format!(
@@ -240,6 +257,7 @@ mod tests {
             refuse_foreign("d", &names(&["LOCK", "twinflow-state.new", "audit.log", "lost+found"]))
                 .is_ok()
         );
+        assert!(refuse_foreign("d", &names(&["twinflow-state-17.new"])).is_ok());
         assert!(refuse_foreign("d", &names(&["twinflow-state", "notes.txt"])).is_ok());
         let refused = refuse_foreign("d", &names(&["notes.txt", "LOCK"])).unwrap_err().to_string();
         assert!(refused.contains("it holds \"notes.txt\""), "{refused}");

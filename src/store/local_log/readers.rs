@@ -1,12 +1,12 @@
 //! Reads segments on several threads, and gives their entries in one order.
 
-use std::ops::RangeInclusive;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use twinflow_operators::store::{Piece, Reading};
 
+use super::chain::Counted;
 use super::segment::{Fault, Segment, SegmentReader};
 
 /// Threads that read at once, at most: each holds a segment, and one more is with who folds them.
@@ -16,24 +16,23 @@ const THREADS_MAX: usize = 4;
 /// given back in the order of their numbers.
 pub(super) fn newest_first(
     reader: SegmentReader<'_>,
-    numbers: RangeInclusive<u64>,
+    segments: &[Counted],
     reading: &Reading,
     each: &mut dyn FnMut(&Piece),
 ) -> Vec<Result<Segment, Fault>> {
-    let numbers: Vec<u64> = numbers.rev().collect();
-    let lanes = reader.shards.clamp(1, THREADS_MAX).min(numbers.len());
-    reading.begin(numbers.iter().map(|number| reader.length(*number)).sum());
+    let lanes = reader.shards.clamp(1, THREADS_MAX).min(segments.len());
+    reading.begin(segments.iter().map(|segment| reader.length(segment.number)).sum());
     let spare = Mutex::new(Vec::<Piece>::new());
     let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
     let mut all = thread::scope(|scope| {
         let lanes: Vec<_> = (0..lanes)
             .map(|lane| {
                 let (give, take) = sync_channel(0);
-                let own = numbers.iter().skip(lane).step_by(lanes);
+                let own = segments.iter().rev().skip(lane).step_by(lanes);
                 scope.spawn(move || {
-                    for number in own {
+                    for segment in own {
                         let mut piece = spare().pop().unwrap_or_default();
-                        let read = reader.read(*number, &mut piece);
+                        let read = reader.read(*segment, &mut piece);
                         if give.send((piece, read)).is_err() {
                             return;
                         }
@@ -51,7 +50,7 @@ pub(super) fn newest_first(
             spare().push(piece);
             read
         };
-        (0..numbers.len()).map(take).collect::<Vec<_>>()
+        (0..segments.len()).map(take).collect::<Vec<_>>()
     });
     all.reverse();
     all

@@ -1,20 +1,22 @@
 //! Reads a log from its first segment to its last, and decides how it can be gone on with.
 
-use std::ops::RangeInclusive;
-
 use twinflow_operators::mistakes::{self, Mistake};
 
 use twinflow_operators::store::{Entry, Piece, Reading, StoreError};
 
+use super::chain::{Counted, counted};
+use super::claim;
 use super::dead_letters::{Index, appended, file_number};
 use super::disk::Disk;
 use super::error::open_error;
 use super::format::{FrameKind, SegmentHeader, block_end};
 use super::history::{Ending, History, LastFrame};
-use super::marker::Known;
+use super::marker::{self, Known};
 use super::readers::newest_first;
-use super::segment::{Fault, Segment, SegmentReader, heads_of, segment_name, segment_number};
-use super::spares::{SPARE_NEW, spare_number};
+use super::segment::{
+    Fault, Segment, SegmentReader, heads_of, is_half_made, segment_name, segment_number,
+};
+use super::spares::is_spare;
 
 /// Where the log ends, and what must be done before it may go on.
 #[derive(Debug)]
@@ -23,14 +25,19 @@ pub(super) struct Found {
     pub(super) history: History,
     /// The last segment.
     pub(super) tail: Option<Tail>,
-    /// Files that hold nothing that counts and never did.
+    /// Files that hold nothing that counts and never did, and spares: their process may still have
+    /// them open.
     pub(super) leftovers: Vec<String>,
     /// Segments of which nothing is needed any more, oldest first.
     pub(super) retired: Vec<u64>,
+    /// Segments that count, oldest first.
+    pub(super) counted: Vec<u64>,
+    /// Segments that a later one replaces, oldest first.
+    pub(super) replaced: Vec<u64>,
+    /// Number of the newest segment, of whatever kind; 0 if there is none.
+    pub(super) newest: u64,
     /// What is given up, if something is (`--recover-from`).
     pub(super) cut: Option<Cut>,
-    /// Spare files.
-    pub(super) spares: Vec<u64>,
     /// Files of dead letters.
     pub(super) dead_letters: Vec<u32>,
     /// Bytes of groups in the segments that are needed.
@@ -51,8 +58,6 @@ pub(super) struct Tail {
 /// What is given up of a damaged log.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
-    /// Segments behind the last one that is kept.
-    pub(super) segments: Vec<u64>,
     /// Epochs of which there was a frame; those that could not be read are not counted.
     pub(super) epochs: u64,
 }
@@ -64,6 +69,9 @@ pub(super) enum Visit<'a> {
     /// Segments, the newest first, sorted for so many shards.
     NewestFirst(usize, &'a Reading, &'a mut dyn FnMut(&Piece)),
 }
+
+/// What is wrong with a segment that is not there.
+const MISSING: &str = "the segment is missing";
 
 /// Reads everything and gives each entry that counts to `visit`. Damage is refused, unless
 /// everything behind an epoch may be given up for it.
@@ -89,6 +97,18 @@ pub(super) fn replay(
     Judge::new(disk, log_id, index)?.all(visit, proven)
 }
 
+/// The newest generation of a log that has no record of any, as far as that can be told quickly.
+pub(super) fn newest_generation(disk: &dyn Disk, log_id: u64) -> u64 {
+    let reader = SegmentReader { disk, log_id, limit: u64::MAX, shards: 1 };
+    let names = disk.list().unwrap_or_default();
+    let newest = names.iter().filter_map(|name| segment_number(name)).max();
+    let Some(header) = newest.and_then(|newest| reader.head(newest).ok()) else { return 0 };
+    let mut bytes = Vec::new();
+    let read = reader.bytes(header.number, &mut bytes);
+    let heads = read.into_iter().flat_map(|()| heads_of(&header, &bytes));
+    heads.map(|head| head.generation).max().unwrap_or(0).max(header.before.generation)
+}
+
 impl Found {
     /// A log without a frame that goes on behind an older one.
     #[cfg(feature = "server")]
@@ -97,18 +117,21 @@ impl Found {
     }
 
     fn new(names: &[String]) -> Self {
-        let half_made = |name: &&String| {
-            segment_number(name, ".copy").is_some()
-                || segment_number(name, ".new").is_some()
-                || *name == SPARE_NEW
+        let leftover = |name: &&String| {
+            is_half_made(name)
+                || is_spare(name)
+                || claim::is_half_made(name)
+                || marker::is_half_made(name)
         };
         Self {
             history: History::default(),
             tail: None,
-            leftovers: names.iter().filter(half_made).cloned().collect(),
+            leftovers: names.iter().filter(leftover).cloned().collect(),
             retired: Vec::new(),
+            counted: Vec::new(),
+            replaced: Vec::new(),
+            newest: names.iter().filter_map(|name| segment_number(name)).max().unwrap_or(0),
             cut: None,
-            spares: names.iter().filter_map(|name| spare_number(name)).collect(),
             dead_letters: names.iter().filter_map(|name| file_number(name)).collect(),
             log_bytes: 0,
             cut_off: None,
@@ -129,8 +152,7 @@ impl<'a> Judge<'a> {
     fn new(disk: &'a dyn Disk, log_id: u64, index: &'a Index) -> Result<Self, StoreError> {
         index.clear();
         let names = disk.list().map_err(|cause| open_error(&disk.place(), "list", cause))?;
-        let mut numbers: Vec<u64> =
-            names.iter().filter_map(|name| segment_number(name, ".log")).collect();
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
         let reader = SegmentReader { disk, log_id, limit: u64::MAX, shards: 1 };
         Ok(Self { reader, index, numbers, found: Found::new(&names) })
@@ -147,21 +169,26 @@ impl<'a> Judge<'a> {
             return Err(self.damage(newest, 0, what));
         }
         self.retire_before(first);
-        let numbers = first..=newest;
+        let segments = self.counted(first);
+        if segments[0].number != first {
+            let read = self.reader.head(first);
+            let what = "a later one takes its place, and says that it is needed".to_owned();
+            return Err(self.refuse_lost(first, read.err().unwrap_or(Fault::Damaged(what))));
+        }
         match visit {
             Visit::InOrder(each) => {
                 let mut piece = Piece::default();
-                for number in numbers {
-                    let read = self.reader.read(number, &mut piece);
-                    self.segment(number, read, number == first, number == newest)?;
+                for (nth, segment) in segments.iter().enumerate() {
+                    let read = self.reader.read(*segment, &mut piece);
+                    self.segment(&segments, nth, read)?;
                     piece.entries().map(appended).for_each(&mut *each);
                 }
             }
             Visit::NewestFirst(shards, reading, each) => {
                 let reader = SegmentReader { shards, ..self.reader };
-                let all = newest_first(reader, numbers.clone(), reading, each);
-                for (number, read) in numbers.zip(all) {
-                    self.segment(number, read, number == first, number == newest)?;
+                let all = newest_first(reader, &segments, reading, each);
+                for (nth, read) in all.into_iter().enumerate() {
+                    self.segment(&segments, nth, read)?;
                 }
             }
         }
@@ -187,25 +214,34 @@ impl<'a> Judge<'a> {
         self.found.retired = retired.collect();
     }
 
+    /// The segments that count, from this one on; notes those that others replace.
+    fn counted(&mut self, first: u64) -> Vec<Counted> {
+        let needed = self.numbers.iter().copied().filter(|number| *number >= first);
+        let head = |number| self.reader.head(number).ok().map(|head| head.before.sequence);
+        let headers: Vec<_> = needed.map(|number| (number, head(number))).collect();
+        let counted = counted(&headers);
+        self.found.counted = counted.iter().map(|segment| segment.number).collect();
+        let rest = headers.iter().map(|(number, _)| *number);
+        self.found.replaced = rest.filter(|it| !self.found.counted.contains(it)).collect();
+        counted
+    }
+
     /// Takes in what a segment says, behind that of the one before it.
     fn segment(
         &mut self,
-        number: u64,
+        segments: &[Counted],
+        nth: usize,
         read: Result<Segment, Fault>,
-        first: bool,
-        newest: bool,
     ) -> Result<(), StoreError> {
-        let missing = !self.numbers.contains(&number);
-        let read = read.map_err(|fault| match missing {
-            true => Fault::Damaged("the segment is missing".into()),
-            false => fault,
-        });
+        let Counted { number, until } = segments[nth];
         let Segment { header, history, last, ending, letters } =
             read.map_err(|fault| self.refuse(number, fault))?;
-        if first {
+        if nth == 0 {
             self.found.history = header.before;
         }
         if !self.follows(&header) {
+            let before = nth.checked_sub(1).map_or(number, |before| segments[before].number);
+            self.refuse_gap(before, number)?;
             let what = format!(
                 "it begins behind frame {}, and the frames before it end with {}",
                 header.before.sequence, self.found.history.sequence
@@ -213,35 +249,70 @@ impl<'a> Judge<'a> {
             return Err(self.damage(number, 0, what));
         }
         self.found.history = history;
-        let lost = history.sequence + 1;
-        match ending {
-            Ending::Whole | Ending::Torn { cut: false, .. } => {}
-            Ending::Torn { at, .. } if newest => {
-                let segment = segment_name(number);
-                tracing::warn!(segment, at, "dropping a write that was cut off");
-                self.found.cut_off = Some((number, at));
-            }
-            Ending::Torn { at, .. } => {
-                let what = format!("frame {lost} is not what was written");
-                return Err(self.damage(number, at, what));
-            }
-            Ending::Damaged { at, proof } => {
-                let what = format!(
-                    "frame {lost} is not what was written, and frame {proof} proves that it was \
-                     durable"
-                );
-                return Err(self.damage(number, at, what));
-            }
-            Ending::NoEntry { at, sequence } => {
-                let what = format!("frame {sequence} holds something that is no entry");
-                return Err(self.damage(number, at, what));
-            }
-            Ending::Beyond => unreachable!("no epoch is beyond the last number"),
+        if history.sequence < until {
+            self.judge(segments[nth], ending)?;
         }
         self.index.apply(letters);
         self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
         self.found.tail = Some(Tail { header, last });
         Ok(())
+    }
+
+    /// Refuses a segment whose frames end where they must not. Where nothing is wrong with it by
+    /// itself, the next one will not follow it.
+    fn judge(&mut self, segment: Counted, ending: Ending) -> Result<(), StoreError> {
+        let number = segment.number;
+        let lost = self.found.history.sequence + 1;
+        let (at, what) = match ending {
+            Ending::Whole | Ending::Beyond | Ending::Torn { cut: false, .. } => return Ok(()),
+            Ending::Torn { at, .. } if segment.is_newest() => {
+                let segment = segment_name(number);
+                tracing::warn!(segment, at, "dropping a write that was cut off");
+                self.found.cut_off = Some((number, at));
+                return Ok(());
+            }
+            Ending::Torn { at, .. } => (at, format!("frame {lost} is not what was written")),
+            Ending::Damaged { at, proof } => (
+                at,
+                format!(
+                    "frame {lost} is not what was written, and frame {proof} proves that it was \
+                     durable"
+                ),
+            ),
+            Ending::NoEntry { at, sequence } => {
+                (at, format!("frame {sequence} holds something that is no entry"))
+            }
+        };
+        Err(self.damage(number, at, what))
+    }
+
+    /// Refuses what is wrong between two segments that count and do not go together.
+    fn refuse_gap(&self, before: u64, next: u64) -> Result<(), StoreError> {
+        let between = before + 1..next;
+        let is_there = |number: &u64| self.numbers.contains(number);
+        for number in between.clone().filter(is_there) {
+            if let Err(fault) = self.reader.head(number) {
+                return Err(self.refuse(number, fault));
+            }
+        }
+        let missing: Vec<u64> = between.filter(|number| !is_there(number)).collect();
+        match missing[..] {
+            [] => Ok(()),
+            [number] => Err(self.damage(number, 0, MISSING.into())),
+            [number, .., last] => {
+                let last = segment_name(last);
+                let what = format!("this segment, or one behind it up to \"{last}\", is missing");
+                Err(self.damage(number, 0, what))
+            }
+        }
+    }
+
+    /// Refuses a segment that is needed and cannot be read, or is not there.
+    fn refuse_lost(&self, number: u64, fault: Fault) -> StoreError {
+        match self.numbers.contains(&number) {
+            true => self.refuse(number, fault),
+            false => self.damage(number, 0, MISSING.into()),
+        }
     }
 
     /// Everything up to an epoch, or the damage before it.
@@ -257,13 +328,18 @@ impl<'a> Judge<'a> {
         let says_so = heads.iter().find(|head| head.first_segment == first);
         let needed = says_so.filter(|_| first > 1).map_or(0, |head| head.before.sequence);
         self.retire_before(first);
-        let mut number = first;
-        let mut ending = Ending::Whole;
-        while matches!(ending, Ending::Whole | Ending::Torn { cut: false, .. })
-            && let Some(good) = self.good_part(number, number == first)
-        {
-            (ending, number) = (good, number + 1);
+        let mut segments = self.counted(first);
+        if segments.first().is_some_and(|segment| segment.number != first) {
+            segments.clear();
         }
+        let (mut ending, mut good) = (Ending::Whole, 0);
+        while matches!(ending, Ending::Whole | Ending::Torn { cut: false, .. })
+            && let Some(segment) = segments.get(good)
+            && let Some(ends) = self.good_part(*segment, good == 0)
+        {
+            (ending, good) = (ends, good + 1);
+        }
+        segments.truncate(good);
         let kept = self.found.history;
         if kept.sequence < needed {
             return Err(refused(
@@ -274,9 +350,7 @@ impl<'a> Judge<'a> {
             let what = format!("only epoch {} and those before it can be read", kept.epoch);
             return Err(refused(&what));
         }
-        if let Some(tail) = &self.found.tail {
-            self.give(first..=tail.header.number, visit)?;
-        }
+        self.give(&segments, visit)?;
         self.give_up(&heads);
         if let Some(tail) = &mut self.found.tail {
             (tail.header.first_segment, tail.header.live_bytes) = (first, newest.live_bytes);
@@ -285,21 +359,21 @@ impl<'a> Judge<'a> {
     }
 
     /// Gives the entries of segments of which the good part is known to be kept.
-    fn give(&self, numbers: RangeInclusive<u64>, visit: Visit<'_>) -> Result<(), StoreError> {
+    fn give(&self, segments: &[Counted], visit: Visit<'_>) -> Result<(), StoreError> {
         match visit {
             Visit::InOrder(each) => {
                 let mut piece = Piece::default();
-                for number in numbers {
-                    let read = self.reader.read(number, &mut piece);
-                    read.map_err(|fault| self.refuse(number, fault))?;
+                for segment in segments {
+                    let read = self.reader.read(*segment, &mut piece);
+                    read.map_err(|fault| self.refuse(segment.number, fault))?;
                     piece.entries().map(appended).for_each(&mut *each);
                 }
             }
             Visit::NewestFirst(shards, reading, each) => {
                 let reader = SegmentReader { shards, ..self.reader };
-                let all = newest_first(reader, numbers.clone(), reading, each);
-                for (number, read) in numbers.zip(all) {
-                    read.map_err(|fault| self.refuse(number, fault))?;
+                let all = newest_first(reader, segments, reading, each);
+                for (segment, read) in segments.iter().zip(all) {
+                    read.map_err(|fault| self.refuse(segment.number, fault))?;
                 }
             }
         }
@@ -317,8 +391,8 @@ impl<'a> Judge<'a> {
 
     /// Takes in the good frames of a segment up to the limit, and says how they end; `None` if
     /// nothing of it is good.
-    fn good_part(&mut self, number: u64, first: bool) -> Option<Ending> {
-        let read = self.reader.read(number, &mut Piece::default()).ok()?;
+    fn good_part(&mut self, segment: Counted, first: bool) -> Option<Ending> {
+        let read = self.reader.read(segment, &mut Piece::default()).ok()?;
         let Segment { header, history, last, ending, letters } = read;
         if first {
             self.found.history = header.before;
@@ -332,15 +406,17 @@ impl<'a> Judge<'a> {
         self.index.apply(letters);
         self.found.log_bytes += last.map_or(0, |last| block_end(last.end));
         self.found.tail = Some(Tail { header, last });
-        Some(ending)
+        Some(if history.sequence == segment.until { Ending::Whole } else { ending })
     }
 
     /// What is behind the kept frames goes; generation and epoch go on above all of it.
     fn give_up(&mut self, heads: &[SegmentHeader]) {
         let kept = self.found.history;
         let cut = self.found.tail.as_ref().map(|tail| tail.header.number);
-        let segments = self.numbers.iter().copied().filter(|number| Some(*number) > cut).collect();
-        let mut given_up = Cut { segments, epochs: 0 };
+        self.found.counted.retain(|number| Some(*number) < cut);
+        let behind = self.numbers.iter().copied().filter(|number| Some(*number) >= cut);
+        self.found.replaced = behind.collect();
+        let mut given_up = Cut::default();
         let (mut highest, mut bytes) = (kept, Vec::new());
         for header in heads.iter().filter(|header| Some(header.number) >= cut) {
             if self.reader.bytes(header.number, &mut bytes).is_err() {
@@ -360,7 +436,7 @@ impl<'a> Judge<'a> {
             kept_epoch = kept.epoch,
             epochs = given_up.epochs,
             highest_epoch = highest.epoch,
-            segments = ?given_up.segments,
+            segments = ?self.found.replaced,
             "giving up what is behind the last epoch that is kept; at least so many epochs"
         );
         self.found.history = History { sequence: kept.sequence, ..highest };

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::io;
 
+use twinflow_operators::mistakes::{self, Mistake};
 use twinflow_operators::store::{Piece, StoreError};
 
+use super::chain::Counted;
 use super::dead_letters::{Change, note};
 use super::disk::{Access, Disk};
 use super::error::open_error;
@@ -18,19 +20,33 @@ pub(super) fn segment_name(number: u64) -> String {
     format!("segment-{number:010}.log")
 }
 
-/// Name of a segment that is being copied.
-pub(super) fn copy_name(number: u64) -> String {
-    format!("segment-{number:010}.copy")
+/// Name of a segment that is being made, which no other generation gives.
+pub(super) fn new_name(number: u64, generation: u64) -> String {
+    format!("segment-{number:010}-{generation}.new")
 }
 
-/// Name of a segment that has no header yet.
-pub(super) fn new_name(number: u64) -> String {
-    format!("segment-{number:010}.new")
+/// The number of a segment, by its name.
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    name.strip_prefix("segment-")?.strip_suffix(".log")?.parse().ok()
 }
 
-/// The number in a name like those above.
-pub(super) fn segment_number(name: &str, suffix: &str) -> Option<u64> {
-    name.strip_prefix("segment-")?.strip_suffix(suffix)?.parse().ok()
+/// Whether it is a segment that is being made or, as it was done once, copied.
+pub(super) fn is_half_made(name: &str) -> bool {
+    name.starts_with("segment-") && (name.ends_with(".new") || name.ends_with(".copy"))
+}
+
+/// Gives a segment that is durable its name, unless another process has made one of this number.
+pub(super) fn name_segment(disk: &dyn Disk, new: &str, number: u64) -> io::Result<()> {
+    let name = segment_name(number);
+    if mistakes::has(Mistake::SegmentsReplaced) {
+        return disk.rename(new, &name);
+    }
+    disk.rename_new(new, &name).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::other(format!(
+            "another process has made \"{name}\" in this moment; the next start goes on behind it"
+        )),
+        _ => error,
+    })
 }
 
 /// What a segment says.
@@ -88,7 +104,11 @@ impl SegmentReader<'_> {
     }
 
     /// Everything in it that counts; the entries are in `piece` then.
-    pub(super) fn read(&self, number: u64, piece: &mut Piece) -> Result<Segment, Fault> {
+    pub(super) fn read(
+        &self,
+        Counted { number, until }: Counted,
+        piece: &mut Piece,
+    ) -> Result<Segment, Fault> {
         let Piece { bytes, places } = piece;
         places.clear(self.shards);
         self.bytes(number, bytes).map_err(|cause| self.unread(number, cause))?;
@@ -96,7 +116,7 @@ impl SegmentReader<'_> {
         let header = self.header(number, bytes)?;
         let (mut history, mut letters) = (header.before, Vec::new());
         let (last, ending) = read_segment(&header, bytes, &mut history, |head, body| {
-            if head.epoch > self.limit {
+            if head.sequence > until || head.epoch > self.limit {
                 return Err(Ending::Beyond);
             }
             if head.kind != FrameKind::Epoch {

@@ -10,7 +10,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Access, Disk, DiskFile, Free, LockError};
+use super::disk::{Access, Disk, DiskFile, Free, Identity, LockError};
+use super::paused::Process;
 use super::writer::mix;
 
 const SECTOR: usize = 512;
@@ -27,15 +28,16 @@ impl Random {
     }
 }
 
-/// The disk; clones are the same one.
+/// The disk; clones are the same one, as one process has it.
 #[derive(Clone, Default)]
 pub struct SimDisk {
     sim: Arc<Mutex<Sim>>,
+    process: Arc<Process>,
 }
 
 impl From<Sim> for SimDisk {
     fn from(sim: Sim) -> Self {
-        Self { sim: Arc::new(Mutex::new(sim)) }
+        Self { sim: Arc::new(Mutex::new(sim)), process: Arc::default() }
     }
 }
 
@@ -125,6 +127,14 @@ impl Sim {
         self.names_left.push(self.names.clone());
         self.step("change of a name")
     }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let inode = self.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
+        self.change_names(|names| {
+            names.remove(from);
+            names.insert(to.into(), inode);
+        })
+    }
 }
 
 impl SimDisk {
@@ -134,7 +144,22 @@ impl SimDisk {
 
     /// Something happens beside the disk in which the power can go; whether it is still there.
     pub fn step(&self, what: &'static str) -> bool {
+        self.process.pass().is_ok() && self.sim().step(what).is_ok()
+    }
+
+    /// The same of something that happens outside of the process.
+    pub fn step_outside(&self, what: &'static str) -> bool {
         self.sim().step(what).is_ok()
+    }
+
+    /// The same disk as another process has it.
+    pub fn of_another_process(&self) -> Self {
+        Self { sim: Arc::clone(&self.sim), process: Arc::default() }
+    }
+
+    /// The process that has the disk as this.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// How many steps there were, and the one in which the power went.
@@ -292,12 +317,15 @@ impl Disk for SimDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
+        self.process.pass()?;
         Ok(self.sim().names.keys().cloned().collect())
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        self.process.pass()?;
         let mut sim = self.sim();
         let inode = match sim.names.get(name) {
+            Some(_) if access == Access::New => return Err(io::ErrorKind::AlreadyExists.into()),
             Some(inode) if !creates(access) => *inode,
             None if !creates(access) => return Err(io::ErrorKind::NotFound.into()),
             _ => {
@@ -316,17 +344,33 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.sim().change_names(|names| {
-            if let Some(inode) = names.remove(from) {
-                names.insert(to.into(), inode);
-            }
-        })
+        self.process.pass()?;
+        self.sim().rename(from, to)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        self.process.pass()?;
+        let mut sim = self.sim();
+        match sim.names.contains_key(to) {
+            true => Err(io::ErrorKind::AlreadyExists.into()),
+            false => sim.rename(from, to),
+        }
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<Identity>> {
+        self.process.pass()?;
+        Ok(self.sim().names.get(name).map(|inode| Identity(0, *inode as u64)))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.sim().change_names(|names| {
-            names.remove(name);
-        })
+        self.process.pass()?;
+        let mut sim = self.sim();
+        match sim.names.contains_key(name) {
+            true => sim.change_names(|names| {
+                names.remove(name);
+            }),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn free(&self) -> io::Result<Free> {
@@ -337,6 +381,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_names(&self) -> io::Result<()> {
+        self.process.pass()?;
         let mut sim = self.sim();
         if !sim.sync_step("sync of names")? {
             return Err(io::Error::other("EIO"));
@@ -365,7 +410,7 @@ impl fmt::Debug for SimDisk {
 }
 
 fn creates(access: Access) -> bool {
-    matches!(access, Access::Create | Access::CreateUncached)
+    matches!(access, Access::Create | Access::CreateUncached | Access::New)
 }
 
 struct SimFile {
@@ -380,6 +425,7 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.disk.process.pass()?;
         let sim = self.disk.sim();
         let from = sim.inodes[self.inode].seen.get(at as usize..).unwrap_or_default();
         let from = from.get(..into.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -388,6 +434,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.process.pass()?;
         let mut sim = self.disk.sim();
         if sim.cut.load(Ordering::SeqCst) {
             return Err(no_power());
@@ -408,6 +455,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.process.pass()?;
         let mut sim = self.disk.sim();
         let works = sim.sync_step("sync of a file")?;
         let inode = &mut sim.inodes[self.inode];

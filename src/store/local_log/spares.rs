@@ -3,6 +3,9 @@
 //!
 //! Each is as long as a segment. What it holds means nothing. A segment is made of it by a new
 //! header, and only when that is durable does the file get the segment's name.
+//!
+//! A spare is of one generation. Those that a start finds are removed: whoever made them may still
+//! have them open, and would write to a segment that is made of them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,23 +22,34 @@ use crate::fail_points;
 /// Spares that the helper sees to when the log needs more of them than it gives back.
 const READY: usize = 2;
 
-/// A spare that is being made.
-pub(super) const SPARE_NEW: &str = "spare.new";
-
 /// Zeros are written in pieces of this length.
 const PIECE: u64 = 1 << 20;
 
 /// Who is told that the log cannot go on.
 type OnFailure = Arc<dyn Fn(StoreError) + Send + Sync>;
 
-/// The number of a spare, by its name.
-pub(super) fn spare_number(name: &str) -> Option<u64> {
-    name.strip_prefix("spare-")?.parse().ok()
+/// Whether it is a spare, or one that is being made.
+pub(super) fn is_spare(name: &str) -> bool {
+    name.starts_with("spare-") || name == "spare.new"
 }
 
-/// Name of a spare.
-pub(super) fn spare_name(number: u64) -> String {
-    format!("spare-{number:010}")
+/// A spare, by its number among those of its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spare {
+    generation: u64,
+    number: u64,
+}
+
+impl Spare {
+    /// Its name.
+    pub(super) fn name(self) -> String {
+        format!("spare-{:010}-{}", self.number, self.generation)
+    }
+
+    /// Its name while it is being made.
+    fn new_name(self) -> String {
+        format!("{}.new", self.name())
+    }
 }
 
 /// Why there is no new spare.
@@ -48,21 +62,22 @@ enum Unmade {
 }
 
 /// Makes a spare: as long as a segment, all of it allocated.
-fn make(disk: &dyn Disk, number: u64, bytes: u64) -> Result<(), Unmade> {
+fn make(disk: &dyn Disk, spare: Spare, bytes: u64) -> Result<(), Unmade> {
+    let new = spare.new_name();
     // Through the system's cache, zeros take as much of a core as the log that will replace them.
-    fill(disk, Access::CreateUncached, bytes).or_else(|unmade| match unmade {
+    fill(disk, &new, Access::CreateUncached, bytes).or_else(|unmade| match unmade {
         Unmade::Not(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            fill(disk, Access::Create, bytes)
+            fill(disk, &new, Access::Create, bytes)
         }
         unmade => Err(unmade),
     })?;
-    disk.rename(SPARE_NEW, &spare_name(number)).map_err(Unmade::Not)?;
+    disk.rename(&new, &spare.name()).map_err(Unmade::Not)?;
     fail_points::pass("spare-made");
     Ok(())
 }
 
-fn fill(disk: &dyn Disk, access: Access, bytes: u64) -> Result<(), Unmade> {
-    let file = disk.open(SPARE_NEW, access).map_err(Unmade::Not)?;
+fn fill(disk: &dyn Disk, new: &str, access: Access, bytes: u64) -> Result<(), Unmade> {
+    let file = disk.open(new, access).map_err(Unmade::Not)?;
     // Uncached writes want whole blocks, in memory too.
     let zeros = vec![0; (PIECE + BLOCK) as usize];
     let zeros = &zeros[zeros.as_ptr().align_offset(BLOCK as usize)..];
@@ -85,8 +100,9 @@ pub(super) struct Spares {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<u64>,
-    next: u64,
+    ready: VecDeque<Spare>,
+    generation: u64,
+    made: u64,
     wanted: bool,
     stopped: bool,
 }
@@ -96,11 +112,9 @@ impl Spares {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins with the spares that were found.
-    pub(super) fn begin(&self, found: &[u64]) {
-        let mut state = self.state();
-        state.next = found.iter().max().map_or(1, |newest| newest + 1);
-        state.ready = found.iter().copied().collect();
+    /// Begins a generation, without any.
+    pub(super) fn begin(&self, generation: u64) {
+        self.state().generation = generation;
     }
 
     /// How many are ready.
@@ -109,20 +123,20 @@ impl Spares {
     }
 
     /// Takes one.
-    pub(super) fn take(&self) -> Option<u64> {
+    pub(super) fn take(&self) -> Option<Spare> {
         self.state().ready.pop_front()
     }
 
-    /// A number for a new one.
-    pub(super) fn number(&self) -> u64 {
+    /// A new one, of which there is no file yet.
+    pub(super) fn fresh(&self) -> Spare {
         let mut state = self.state();
-        state.next += 1;
-        state.next - 1
+        state.made += 1;
+        Spare { generation: state.generation, number: state.made }
     }
 
     /// Adds one.
-    pub(super) fn put(&self, number: u64) {
-        self.state().ready.push_back(number);
+    pub(super) fn put(&self, spare: Spare) {
+        self.state().ready.push_back(spare);
     }
 
     /// The log will need one soon: wakes the helper if there are too few.
@@ -159,15 +173,16 @@ impl Spares {
         Builder::new().name("twinflow:log-spares".into()).spawn(move || {
             while self.wait() {
                 while self.count() < READY as u64 && !self.state().stopped {
-                    let number = self.number();
-                    match make(&*disk, number, bytes) {
-                        Ok(()) => self.put(number),
+                    let spare = self.fresh();
+                    match make(&*disk, spare, bytes) {
+                        Ok(()) => self.put(spare),
                         Err(Unmade::Not(error)) => {
                             tracing::debug!(%error, "could not make a spare segment");
                             break;
                         }
                         Err(Unmade::Sync(cause)) => {
-                            return on_failure(disk_error(format!("sync \"{SPARE_NEW}\""), cause));
+                            let name = spare.new_name();
+                            return on_failure(disk_error(format!("sync \"{name}\""), cause));
                         }
                     }
                 }
@@ -187,7 +202,7 @@ mod tests {
     /// What the helper says of its first spares on this disk, and how many it made.
     fn helped(disk: &SimDisk) -> (Option<String>, u64) {
         let (spares, (failure, failures)) = (Arc::<Spares>::default(), sync_channel(4));
-        spares.begin(&[]);
+        spares.begin(7);
         let on_failure: OnFailure =
             Arc::new(move |error: StoreError| failure.send(error.to_string()).unwrap());
         spares.want();
@@ -207,7 +222,8 @@ mod tests {
         assert_eq!(helped(&disk), (None, 2));
         disk.fail_sync_after(1);
         let (said, made) = helped(&disk);
-        assert!(said.is_some_and(|said| said.contains("spare.new")) && made == 1);
+        let said = said.unwrap_or_default();
+        assert!(said.contains("\"spare-0000000002-7.new\"") && made == 1, "{said}");
         disk.resize(1);
         assert_eq!(helped(&disk), (None, 0));
     }

@@ -24,7 +24,7 @@ pub(super) fn spawn(
     Builder::new().name("twinflow:log".into()).spawn(move || {
         if let Err(error) = run(&mut writer, &queue, seal_after) {
             queue.fail();
-            on_failure(error);
+            on_failure(writer.claim.behind(error));
         }
     })
 }
@@ -44,6 +44,7 @@ fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), S
             }
             Work::Seal(durable) => {
                 writer.seal(durable)?;
+                writer.prove_idle()?;
                 sealed = true;
             }
             Work::Close(durable) => {

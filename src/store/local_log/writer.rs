@@ -1,12 +1,13 @@
 //! Appends groups of frames: one write and one sync each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
 use twinflow_operators::store::{StoreError, Swept};
 
+use super::claim::{Claim, remove};
 use super::counters::Counters;
 use super::dead_letters::DeadLetters;
 use super::disk::{Access, Disk, DiskFile};
@@ -19,15 +20,19 @@ use super::mistakes::{Mistake, Mistakes};
 use super::options::Clock;
 use super::queue::{Handed, Parts};
 use super::room::Room;
-use super::segment::{new_name, segment_name};
-use super::spares::{Spares, spare_name};
+use super::segment::{name_segment, new_name, segment_name};
+use super::spares::{Spare, Spares};
 use super::sweep::{Complete, Orders, Sweeps};
 use super::tail::Open;
 use crate::fail_points;
 
+/// How often an idle log says at the most how far it goes: that costs two syncs.
+const PROVED_EVERY_MICROS: u64 = 1_000_000;
+
 /// The end of the log, on the log thread.
 pub(super) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
+    pub(super) claim: Arc<Claim>,
     pub(super) log_id: u64,
     pub(super) random: u64,
     pub(super) segment_bytes: u64,
@@ -57,8 +62,12 @@ pub(super) struct Writer {
     pub(super) roll: bool,
     /// Whether the marker is to say that the next group is durable: it begins a segment.
     pub(super) prove: bool,
-    /// The oldest segment that is there.
-    pub(super) oldest: u64,
+    /// When that was said last, by the clock.
+    pub(super) proved_at: u64,
+    /// Numbers of the segments that are there, oldest first.
+    pub(super) there: VecDeque<u64>,
+    /// The first of them that this generation has made.
+    pub(super) own: u64,
     pub(super) spares: Arc<Spares>,
     pub(super) room: Arc<Room>,
 }
@@ -66,7 +75,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins the next generation behind the last epoch.
     pub(super) fn start(&mut self, workers: usize) -> Result<(), StoreError> {
-        self.history.generation += 1;
+        self.history.generation = self.claim.generation.max(self.history.generation + 1);
         let workers = u32::try_from(workers).expect("workers are threads of one machine");
         self.frame(FrameKind::Start, self.history.epoch, |_, body| {
             body.extend_from_slice(&workers.to_le_bytes());
@@ -105,11 +114,20 @@ impl Writer {
         self.write()
     }
 
+    /// The same of a log that is idle, if it was not said within this time.
+    pub(super) fn prove_idle(&mut self) -> Result<(), StoreError> {
+        let since = (self.clock)().abs_diff(self.proved_at);
+        if since >= PROVED_EVERY_MICROS { self.prove() } else { Ok(()) }
+    }
+
     /// Says in the marker that the log goes at least to here, so that a newest segment that is lost
-    /// later is missed. Once for a segment and at a clean stop.
-    pub(super) fn prove(&self) -> Result<(), StoreError> {
+    /// later, or cut off before, is missed. Once for a segment, when the log is idle, and at a
+    /// clean stop.
+    pub(super) fn prove(&mut self) -> Result<(), StoreError> {
         let began = (self.clock)();
-        marker::prove(&*self.disk, Known { log_id: self.log_id, proven: self.synced.sequence })?;
+        self.proved_at = began;
+        let known = Known { log_id: self.log_id, proven: self.synced.sequence };
+        marker::prove(&*self.disk, known, self.claim.generation)?;
         self.counters.synced(2, (self.clock)().saturating_sub(began));
         Ok(())
     }
@@ -165,6 +183,8 @@ impl Writer {
             open.file.sync().map_err(error)?;
         }
         fail_points::pass("group-synced");
+        // Only now: whoever takes over from here on reads what is synced.
+        self.claim.check()?;
         self.counters.synced(1, (self.clock)().saturating_sub(began));
         self.counters.wrote(self.group.frames(), length);
         open.at += length;
@@ -215,12 +235,16 @@ impl Writer {
     fn retire(&mut self) -> Result<(), StoreError> {
         let says = !self.roll || self.mistakes.has(Mistake::RetireBeforeHeader);
         let early = self.mistakes.has(Mistake::SweepBeforeSync);
-        while self.oldest < self.complete.first_segment && (says || early) {
-            let name = segment_name(self.oldest);
-            let few = self.segments() <= self.sweeps.segments_most();
-            let gone = self.give_back(&name, few);
+        while let Some(oldest) = self.there.front().copied()
+            && oldest < self.complete.first_segment
+            && (says || early)
+        {
+            let name = segment_name(oldest);
+            // Of an older generation's file nobody knows who has it open.
+            let wanted = oldest >= self.own && self.segments() <= self.sweeps.segments_most();
+            let gone = self.give_back(&name, wanted);
             gone.map_err(|cause| disk_error(format!("give back \"{name}\""), cause))?;
-            self.oldest += 1;
+            self.there.pop_front();
             fail_points::pass("segment-given-back");
         }
         Ok(())
@@ -228,18 +252,17 @@ impl Writer {
 
     /// Segments and spares that there are.
     fn segments(&self) -> u64 {
-        self.next_segment - self.oldest + self.spares.count()
+        self.there.len() as u64 + self.spares.count()
     }
 
     /// A segment becomes a spare if it is wanted as one and as long as a segment.
     fn give_back(&self, name: &str, wanted: bool) -> io::Result<()> {
-        let whole = self.disk.open(name, Access::Read)?.length()? >= self.segment_bytes;
-        if !whole || !wanted {
-            return self.disk.remove(name);
+        if !wanted || self.disk.open(name, Access::Read)?.length()? < self.segment_bytes {
+            return remove(&*self.disk, name);
         }
-        let number = self.spares.number();
-        self.disk.rename(name, &spare_name(number))?;
-        self.spares.put(number);
+        let spare = self.spares.fresh();
+        self.disk.rename(name, &spare.name())?;
+        self.spares.put(spare);
         Ok(())
     }
 
@@ -276,6 +299,7 @@ impl Writer {
         self.counters.synced(2, (self.clock)().saturating_sub(began));
         self.counters.wrote(0, BLOCK);
         self.next_segment += 1;
+        self.there.push_back(number);
         (self.roll, self.prove) = (false, true);
         self.open = Some(Open { file, number, seed: header.seed, at: BLOCK });
         Ok((header.seed, BLOCK))
@@ -283,17 +307,17 @@ impl Writer {
 
     /// A segment has its name only once its header is durable.
     fn create(&self, header: &SegmentHeader) -> io::Result<Box<dyn DiskFile>> {
-        let (new, file) = match self.spares.take().map(spare_name) {
+        let (new, file) = match self.spares.take().map(Spare::name) {
             Some(spare) => (spare.clone(), self.disk.open(&spare, Access::Write)?),
             None => {
-                let new = new_name(header.number);
+                let new = new_name(header.number, self.claim.generation);
                 (new.clone(), self.disk.open(&new, Access::Create)?)
             }
         };
         file.write_at(0, &header.encode())?;
         file.sync()?;
         fail_points::pass("header-synced");
-        self.disk.rename(&new, &segment_name(header.number))?;
+        name_segment(&*self.disk, &new, header.number)?;
         fail_points::pass("segment-renamed");
         self.disk.sync_names()?;
         fail_points::pass("segment-made");

@@ -23,9 +23,12 @@ const UNDER_LOAD: &[(&str, u64)] = &[
 
 /// Those of a start, after a kill at any time.
 const AT_START: &[&str] = &[
+    "claim-written",
+    "claim-made",
+    "others-ended",
     "leftovers-removed",
     "tail-copied",
-    "tail-renamed",
+    "tail-named",
     "seal-rewritten",
     "start-unwritten",
     "start-written",
@@ -53,6 +56,10 @@ pub(crate) struct Plan {
     pub(crate) workers_after: u64,
     /// Whether the power is cut: what follows has only what was synced.
     pub(crate) cut_power: bool,
+    /// Whether epochs share a sync each second.
+    pub(crate) every_second: bool,
+    /// Whether a supervisor stays, and starts the process that is killed again by itself.
+    pub(crate) supervised: bool,
 }
 
 impl Plan {
@@ -62,12 +69,16 @@ impl Plan {
         let at_ms = 800 + random(0, 4_200);
         let is_aimed = matches!(run % 5, 1 | 3);
         let aimed = run / 5 * 2 + u64::from(run % 5 == 3);
+        // Of what falls together by five or ten, each with both.
+        let every_second = (run + run / 5 + run / 10) % 2 == 1;
         let places = UNDER_LOAD.len() + AT_START.len();
         let place = usize::try_from(aimed).unwrap() % places;
         let at = match (is_aimed, place.checked_sub(UNDER_LOAD.len())) {
             (false, _) => At::Any(at_ms),
             (true, None) => {
                 let (place, most) = UNDER_LOAD[place];
+                // There is one group a second then.
+                let most = if every_second { most.min(6) } else { most };
                 At::Point(place, 1 + random(1, most))
             }
             (true, Some(start)) => At::Start(at_ms, AT_START[start]),
@@ -75,7 +86,9 @@ impl Plan {
         let workers = |nth| 1 + random(nth, 3);
         // Aimed ones and others.
         let cut_power = matches!(run % 10, 2 | 8);
-        Self { at, workers: workers(2), workers_after: workers(3), cut_power }
+        let (workers, workers_after) = (workers(2), workers(3));
+        let supervised = run % 5 == 4;
+        Self { at, workers, workers_after, cut_power, every_second, supervised }
     }
 }
 
@@ -97,5 +110,15 @@ mod tests {
         let both = cut.iter().filter(|plan| name(plan).is_some()).count();
         assert_eq!((cut.len(), both), (20, 10));
         assert!((1..4).all(|workers| plans.iter().any(|plan| plan.workers == workers)));
+        for every_second in [false, true] {
+            let own: Vec<_> = plans.iter().filter(|it| it.every_second == every_second).collect();
+            let of = |is: fn(&Plan) -> bool| own.iter().filter(|plan| is(plan)).count();
+            assert!((45..=55).contains(&own.len()), "{}", own.len());
+            assert!(of(|plan| plan.cut_power) >= 8 && of(|plan| plan.supervised) >= 8);
+            assert!(of(|plan| matches!(plan.at, At::Point(..))) >= 10);
+        }
+        let supervised = plans.iter().filter(|plan| plan.supervised);
+        assert!(supervised.clone().all(|plan| matches!(plan.at, At::Any(_))));
+        assert_eq!(supervised.count(), 20);
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Plant {
     pub(crate) load: Load,
     pub(crate) port: u16,
     looked_at: u16,
+    /// Whether the next program syncs every second.
+    pub(crate) every_second: bool,
     bootstrap: String,
     _kafka: Kafka,
     _mosquitto: MqttBroker,
@@ -83,6 +85,7 @@ impl Plant {
             load,
             port,
             looked_at: free_port(),
+            every_second: false,
             bootstrap,
             _kafka: kafka,
             _mosquitto: mosquitto,
@@ -107,25 +110,32 @@ impl Plant {
 
     /// Starts the program at its work, with more variables in its environment.
     pub(crate) fn spawn(&self, workers: u64, more: &[(&'static str, String)]) -> Program {
-        self.spawn_at(self.port, true, workers, more)
+        self.spawn_at((self.port, true, false), workers, more)
+    }
+
+    /// The same with a supervisor, which starts what is killed again.
+    pub(crate) fn spawn_supervised(&self, workers: u64) -> Program {
+        self.spawn_at((self.port, true, true), workers, &[])
     }
 
     /// Starts the program where nothing reaches it: what it has is what was durable.
     pub(crate) fn spawn_alone(&self, workers: u64, more: &[(&'static str, String)]) -> Program {
-        self.spawn_at(self.looked_at, false, workers, more)
+        self.spawn_at((self.looked_at, false, false), workers, more)
     }
 
     fn spawn_at(
         &self,
-        port: u16,
-        enabled: bool,
+        (port, enabled, supervised): (u16, bool, bool),
         workers: u64,
         more: &[(&'static str, String)],
     ) -> Program {
         let mut with = self.disk.variables();
         with.extend_from_slice(more);
-        let (file, state) = (self.file(enabled), "segment_bytes = 4194304\n");
-        Program::spawn(Start { dir: self.path(), port, workers, state, file: &file, with: &with })
+        let commit = if self.every_second { "every-second" } else { "every-epoch" };
+        let state = format!("segment_bytes = 4194304\ncommit = \"{commit}\"\n");
+        let (dir, file) = (self.path(), self.file(enabled));
+        let (state, file, with) = (&*state, &*file, &*with);
+        Program::spawn(Start { dir, port, workers, supervised, state, file, with })
     }
 
     fn file(&self, enabled: bool) -> String {

@@ -34,6 +34,8 @@ pub(super) struct Counted {
     pub(super) aimed: BTreeMap<&'static str, u64>,
     pub(super) not_reached: Vec<&'static str>,
     pub(super) power_cuts: u64,
+    /// Children of a supervisor that were killed and started again by it.
+    pub(super) supervised: u64,
     /// Bytes that power cuts took away.
     pub(super) gone: u64,
     pub(super) looked_up: u64,
@@ -65,7 +67,9 @@ impl Runs {
     }
 
     pub(super) fn run(&mut self, plan: Plan) {
+        self.plant.every_second = plan.every_second;
         match plan.at {
+            At::Any(ms) if plan.supervised => self.kill_under_supervision(plan.workers, ms),
             At::Any(ms) => self.kill_at_any_time(plan.workers, ms, &[]),
             At::Point(place, times) => {
                 let mut program = self.plant.spawn(plan.workers, &point(place, times));
@@ -109,6 +113,29 @@ impl Runs {
         std::thread::sleep(Duration::from_millis(ms));
         program.kill();
         self.counted.at_any_time += 1;
+    }
+
+    /// Kills the child of a supervisor twice, each time when it has committed something; at last
+    /// both, in the middle of whatever the third does.
+    fn kill_under_supervision(&mut self, workers: u64, ms: u64) {
+        let mut program = self.plant.spawn_supervised(workers);
+        for kill in 0..3 {
+            let started = now();
+            let before = self.committed();
+            self.until_ready(&mut program, started);
+            until(60, "something is committed", || {
+                assert!(program.runs(), "it ended by itself: {}", last_words(self.plant.path()));
+                self.committed() > before
+            });
+            std::thread::sleep(Duration::from_millis(ms / 2));
+            self.counted.at_any_time += 1;
+            if kill == 2 {
+                program.kill_both();
+            } else {
+                self.counted.supervised += 1;
+                program.kill_child();
+            }
+        }
     }
 
     pub(super) fn committed(&self) -> u64 {

@@ -66,7 +66,10 @@ fn live(
         Ok(driver) => driver,
         Err(error) => return dead(error),
     };
-    let seen = driver.replay().map_err(|error| format!("refused: {error}"))?;
+    let seen = match driver.replay() {
+        Ok(seen) => seen,
+        Err(error) => return dead(error),
+    };
     oracle.recovered(&seen, &driver.log)?;
     let claimed = match driver.log.claim(2) {
         Ok(claimed) => claimed,

@@ -1,10 +1,13 @@
 //! Flipped bits, cut files and missing files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use twinflow_operators::store::{EpochStore, StoreError};
+use twinflow_operators::store::{EntryKind, EpochPart, EpochStore, StoreError};
 
 use super::super::simulated::{Random, SimDisk};
+use super::super::{LocalLog, LogOptions};
 use super::driver::{Owned, claimed, contents, state};
 
 /// A sealed log over several segments, and what it holds.
@@ -111,6 +114,42 @@ fn a_log_without_any_segment_or_with_a_shorter_newest_one_is_refused() {
         let refused = contents(Arc::new(copy));
         assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "cut at {length}");
     }
+}
+
+#[test]
+fn law_d7_an_idle_log_that_is_cut_off_behind_its_first_group_is_refused() {
+    let now = Arc::new(AtomicU64::new(1));
+    let clock = Arc::clone(&now);
+    let mut options = LogOptions::new(7, Arc::new(|error| panic!("{error}")));
+    options.clock = Arc::new(move || clock.load(Ordering::Relaxed));
+    options.seal_after = Duration::ZERO;
+    let disk = SimDisk::default();
+    let log = LocalLog::open_on(Arc::new(disk.clone()), options).unwrap();
+    log.claim(1).unwrap();
+    now.store(3_000_000, Ordering::Relaxed);
+    for epoch in 1..=3 {
+        let mut part = EpochPart::default();
+        part.put(EntryKind::State, 1, 1, b"twin", b"state");
+        log.append(0, epoch, part);
+        log.closed(0, epoch + 1);
+        while log.durable(0) <= epoch {
+            std::thread::yield_now();
+        }
+    }
+    // The marker is written when everything before it is.
+    let proven = || String::from_utf8(disk.bytes("twinflow-state")).unwrap();
+    let is_proven = || (2..9).any(|frame| proven().contains(&format!("proven {frame}\n")));
+    assert!((0..5000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        is_proven()
+    }));
+    drop(log);
+    let name = disk.segments().pop().unwrap();
+    let bytes = disk.bytes(&name);
+    contents(Arc::new(disk.copy())).unwrap();
+    disk.put(&name, &bytes[..2 * 4096]);
+    let refused = contents(Arc::new(disk)).unwrap_err().to_string();
+    assert!(refused.contains("the log ends with frame 1, and frame"), "{refused}");
 }
 
 #[test]

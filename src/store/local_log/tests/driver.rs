@@ -100,6 +100,10 @@ impl Driver {
             back[1].extend(piece.of_shard(1).map(owned));
             back[2].extend(piece.of_ledger().map(appended).map(owned));
         });
+        // One that was cut off comes to something else when it is done again.
+        if let Err(error @ StoreError::Io { .. }) = newest_first {
+            return Err(error);
+        }
         let (mut all, mut shards) = (vec![], vec![]);
         let in_order = self.log.replay(&mut |entry| {
             let half = usize::from(entry.bucket / 2048);

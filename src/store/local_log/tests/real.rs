@@ -108,7 +108,9 @@ fn spares_are_ready_before_a_segment_is_full() {
     rung.recv_timeout(Duration::from_secs(10)).unwrap();
     let spares = || {
         let files = fs::read_dir(root.path()).unwrap().map(|file| file.unwrap());
-        let spares = files.filter(|it| it.file_name().to_string_lossy().starts_with("spare-"));
+        let name = |file: &fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        let is_spare = |name: String| name.starts_with("spare-") && !name.ends_with(".new");
+        let spares = files.filter(|it| is_spare(name(it)));
         spares.map(|it| it.metadata().unwrap().len()).collect::<Vec<_>>()
     };
     while spares().len() < 2 {

@@ -87,7 +87,10 @@ fn live(
         Err(error) => return dead(error),
     };
     let mut seen = Fold::new();
-    let replayed = driver.replay().map_err(|error| format!("refused: {error}"))?;
+    let replayed = match driver.replay() {
+        Ok(replayed) => replayed,
+        Err(error) => return dead(error),
+    };
     replayed.iter().for_each(|entry| fold(&mut seen, entry));
     oracle.recovered(&seen, &driver.log)?;
     let count = 1 + random.below(3) as usize;
