@@ -5,8 +5,8 @@
 //! looks at a slot. So a cell tells by itself where it belongs, and a table grows without a look at
 //! its twins.
 //!
-//! The index is 64 tables, one per 64 buckets. Each has its own limit of how full it may be, so that
-//! tables which fill at the same pace do not double in the same moment.
+//! The index is 64 tables, one per 64 buckets. Each has its own limit of how full it may be, so
+//! that tables which fill at the same pace do not double in the same moment.
 
 use compact_str::CompactString;
 use twinflow_connectors::route::{bucket, twin_hash};
@@ -139,8 +139,8 @@ impl<S> TwinTable<S> {
     }
 
     /// Asks for what a look-up reads of the slot that it will most likely find, and says which one
-    /// that is; its cell was asked for before. Twins stand a few cells behind their own where others
-    /// came first.
+    /// that is; its cell was asked for before. Twins stand a few cells behind their own where
+    /// others came first.
     #[inline]
     pub(crate) fn prefetch_slot(&self, hash: u64) -> Option<u32> {
         let cells = &self.tables[table_of(hash)].cells;
