@@ -143,11 +143,11 @@ impl<'scope> Feed<'scope, Rows> {
     /// connection brings for it, durable with their epoch, and complete again before the first
     /// message after a restart. A message of epoch *e* sees exactly what the epochs before *e* made
     /// of it. Messages for the table's own model go on as they are.
-    pub fn enrich<V: DeserializeOwned + 'static>(
-        mut self,
-        table: &str,
-        with: impl Fn(&Inbound<'_>, &Table<V>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
-    ) -> Self {
+    pub fn enrich<V, F>(mut self, table: &str, with: F) -> Self
+    where
+        V: DeserializeOwned + 'static,
+        F: Fn(&Inbound<'_>, &Table<V>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
+    {
         let shared = Rc::clone(&self.inner.shared);
         let rows = self.inner.rows.take().expect("a feed of rows has its rows");
         let (end, updates) = rows.scope().feedback(1);

@@ -90,10 +90,10 @@ fn said_of(with: impl for<'s> FnOnce(Rows<'s>) -> Rows<'s> + Send + Sync + 'stat
 }
 
 /// An operator that does `each` with every frame.
-fn unary<'s>(
-    rows: Rows<'s>,
-    mut each: impl FnMut(&Capability<u64>, Frame, &mut dyn FnMut(&Capability<u64>, Frame)) + 'static,
-) -> Rows<'s> {
+fn unary<'s, F>(rows: Rows<'s>, mut each: F) -> Rows<'s>
+where
+    F: FnMut(&Capability<u64>, Frame, &mut dyn FnMut(&Capability<u64>, Frame)) + 'static,
+{
     rows.unary::<NoopBuilder<Frame>, _, _, _>(Pipeline, "mine", move |initial, _| {
         drop(initial);
         move |input, output| {
