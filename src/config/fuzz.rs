@@ -29,7 +29,13 @@ fn config(bytes: &[u8]) {
     // A variable that sets a key may have anything in it, too.
     let set = ("TWINFLOW__CONNECTIONS__WEB__MODELS", &*text);
     let environment = Environment::from([("N", "2"), set]);
-    let kinds = Registries { models: ModelKinds::stock(), connectors: ConnectorKinds::stock() };
+    let (models, connectors) = (ModelKinds::stock(), ConnectorKinds::stock());
+    let kinds = Registries {
+        models,
+        connectors,
+        #[cfg(feature = "live-views")]
+        views: Vec::new(),
+    };
     let file = Path::new("twinflow.toml");
     for environment in [Environment::default(), environment] {
         match Config::of_text(file, &text, &Flags::default(), &environment, &kinds) {
