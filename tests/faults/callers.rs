@@ -57,7 +57,7 @@ fn insist(address: SocketAddr, twin: &str, n: u64, piece: usize) -> u64 {
         let again = ["", "HTTP/1.1 409 ", "HTTP/1.1 429 ", "HTTP/1.1 503 "];
         let may =
             |start: &&str| answer.starts_with(*start) && (!start.is_empty() || answer.is_empty());
-        assert!(again.iter().any(|start| may(&start)), "message {n} of {twin}: {answer}");
+        assert!(again.iter().any(may), "message {n} of {twin}: {answer}");
         thread::sleep(Duration::from_millis(5));
     }
     panic!("message {n} of {twin} was never taken");
