@@ -551,8 +551,8 @@ impl fmt::Display for StoreError {
             }
             Self::Fenced { own, by: None, place } => write!(
                 f,
-                "generation {own} is fenced: its claim is gone from \"{place}\", which was replaced \
-                 or restored while it ran"
+                "generation {own} is fenced: its claim is gone from \"{place}\", which was \
+                 replaced or restored while it ran"
             ),
             Self::Corrupt { at, what, last_good_epoch } => write!(
                 f,

@@ -79,8 +79,8 @@ impl Claim {
             }
         }
         let why = format!(
-            "state directory \"{place}\" is claimed by others again and again; stop them, or choose \
-             another directory"
+            "state directory \"{place}\" is claimed by others again and again; stop them, or \
+             choose another directory"
         );
         Err(StoreError::Refused { why })
     }
@@ -116,8 +116,8 @@ impl Claim {
         Ok(Some(Self { disk: Arc::clone(disk), generation, name, own, _file: file }))
     }
 
-    /// The records of older generations go: none of them acknowledges anything from here on. Whether
-    /// this is the newest: one that was made late, when its number was free again, is not.
+    /// The records of older generations go: none of them acknowledges anything from here on. Says
+    /// whether this is the newest: one that was made late, when its number was free again, is not.
     fn end_others(&self) -> io::Result<bool> {
         let names = self.disk.list()?;
         if newest(&names) != Some(self.generation) {

@@ -25,8 +25,8 @@ pub struct LogOptions {
     pub random: u64,
     /// Microseconds from some fixed moment, for the time that syncs take.
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Called when a write or a sync failed, or another generation has taken over; perhaps more than
-    /// once. The process must end with it: nothing becomes durable any more (law D11).
+    /// Called when a write or a sync failed, or another generation has taken over; perhaps more
+    /// than once. The process must end with it: nothing becomes durable any more (law D11).
     pub on_failure: Arc<dyn Fn(StoreError) + Send + Sync>,
     /// If the log is damaged, everything behind this epoch is given up, and the log goes on above
     /// the highest epoch that is found in it.

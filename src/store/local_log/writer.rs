@@ -121,8 +121,8 @@ impl Writer {
     }
 
     /// Says in the marker that the log goes at least to here, so that a newest segment that is lost
-    /// later, or cut off before, is missed. Once for a segment, when the log is idle, and at a clean
-    /// stop.
+    /// later, or cut off before, is missed. Once for a segment, when the log is idle, and at a
+    /// clean stop.
     pub(super) fn prove(&mut self) -> Result<(), StoreError> {
         let began = (self.clock)();
         self.proved_at = began;
