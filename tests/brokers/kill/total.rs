@@ -95,11 +95,10 @@ pub(super) fn tell(runs: &Runs, total: &Total, seconds: f64) {
     let Counted { aimed, at_any_time, .. } = &runs.counted;
     let aimed_kills = aimed.values().sum::<u64>();
     say(&format!(
-        "kill: {} kills ({at_any_time} at any time, {} of them under a supervisor, \
-         {aimed_kills} at {} fail points{}), {} power cuts that took {} bytes; 1 to 3 workers, \
-         {} twins; ready again within {:.1} s; {} that \
-         were acknowledged looked up after the kills, {:?} missing, {} looks stalled; {seconds:.0} \
-         s",
+        "kill: {} kills ({at_any_time} at any time, {} of them under a supervisor, {aimed_kills} \
+         at {} fail points{}), {} power cuts that took {} bytes; 1 to 3 workers, {} twins; ready \
+         again within {:.1} s; {} that were acknowledged looked up after the kills, {:?} missing, \
+         {} looks stalled; {seconds:.0} s",
         at_any_time + aimed_kills,
         runs.counted.supervised,
         aimed.len(),
