@@ -1,8 +1,9 @@
-//! An operator of one's own before and after the processor, on timely streams.
+//! Operators of one's own before and after the processor.
 //!
-//! Run it: `cargo run --example custom_operator --features testing`. It needs nothing else: the
-//! messages come from the in-process broker. Empty readings are filtered out before the twins see
-//! them, and a raw timely operator counts what passes.
+//! Run it: `cargo run --example custom_operator`. It needs nothing else: the messages come from the
+//! in-process broker. Empty readings are filtered out and gallons become litres before the twins see
+//! them, and a raw timely operator counts what passes. Behind the twins each meter that passes 40
+//! litres is told to the connection "office".
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
@@ -67,20 +68,31 @@ fn count_rows<'scope>(
     })
 }
 
-fn main() -> twinflow::Result<()> {
-    let memory = Memory::acknowledged(100);
-    let broker = memory.broker();
+/// Runs the example; a test of the repository does, too.
+pub(crate) fn main() -> twinflow::Result<()> {
+    let (memory, office) = (Memory::acknowledged(100), Memory::acknowledged(100));
+    let (broker, at_office) = (memory.broker(), office.broker());
     let passed = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&passed);
     let engine = Engine::builder()
         .model("meter", Sum)
         .connection("plant", memory)
+        .connection("office", office)
         .memory_store()
         .dataflow(move |feed| {
             let (models, counter) = (feed.models(), Arc::clone(&counter));
             feed.filter(|message| !message.payload.is_empty())
+                .map(|_message, gallons: u64| Ok(gallons * 4))
                 .through_timely("count rows", move |rows| count_rows(rows, counter))
                 .process(models)
+                .changes::<Meter>("meter", |changes| {
+                    changes.send_to("office", |change| {
+                        let litres =
+                            |meter: &Option<Meter>| meter.as_ref().map_or(0, |it| it.litres);
+                        let (was, is) = (litres(&change.was), litres(&change.is));
+                        (was <= 40 && is > 40).then(|| format!("{} has {is} litres", change.twin))
+                    });
+                })
                 .settle()
         })
         .start()?;
@@ -88,11 +100,22 @@ fn main() -> twinflow::Result<()> {
     for reading in ["5", "", "7", "", "30"] {
         broker.send("meter", "kitchen", reading);
     }
-    let all = broker.wait(Duration::from_secs(10), |broker| broker.acknowledged() == 5);
-    println!("all five acknowledged: {all}");
-    println!("rows that passed the filter: {}", passed.load(Ordering::Relaxed));
+    let limit = Duration::from_secs(10);
+    assert!(broker.wait(limit, |broker| broker.acknowledged() == 5));
+    println!("all five are acknowledged");
+    let passed = passed.load(Ordering::Relaxed);
+    println!("rows that passed the filter: {passed}");
+    assert_eq!((passed, engine.handle().statistics().pipeline_dropped), (3, 2));
     let kitchen: Option<Meter> = engine.twin("meter", "kitchen")?;
-    println!("litres in the kitchen: {}", kitchen.unwrap_or_default().litres);
+    let litres = kitchen.unwrap_or_default().litres;
+    println!("litres in the kitchen: {litres}");
+    assert_eq!(litres, 168);
+    let mut told = Vec::new();
+    assert!(at_office.wait(limit, |office| {
+        told.extend(office.feedback());
+        !told.is_empty()
+    }));
+    println!("the office was told: {}", String::from_utf8_lossy(&told[0].payload));
     println!("{}", engine.stop()?);
     Ok(())
 }

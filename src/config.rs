@@ -20,6 +20,8 @@ mod connection;
 mod de;
 mod environment;
 mod error;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod kinds;
 mod later;
 mod model;
@@ -62,6 +64,9 @@ pub struct Registries {
     pub models: ModelKinds,
     /// Connectors.
     pub connectors: ConnectorKinds,
+    /// Live views of the server.
+    #[cfg(feature = "live-views")]
+    pub views: Vec<crate::View>,
 }
 
 /// Flags of the command line that set keys; they win over everything.

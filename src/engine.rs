@@ -6,6 +6,8 @@
 mod builder;
 mod dead_letters;
 mod failure;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod handle;
 mod housekeeping;
 mod notes;

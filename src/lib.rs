@@ -65,6 +65,7 @@
 //!
 //! `rest` (the REST connector), `local-log` (durable state in a directory), `server` (HTTP API,
 //! configuration file and command line) are on by default; `mqtt` and `kafka` add these connectors,
+//! `live-views` counts, sums and averages over all twins,
 //! `demo-broker` a broker to the demonstration, `testing` stores that tests hold and the
 //! conformance suite for connectors; `full` is what releases are built with.
 
@@ -104,8 +105,17 @@ mod supervisor;
 mod clock;
 mod connections;
 mod fail_points;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod recovery;
 mod signals;
+#[cfg(feature = "live-views")]
+mod views;
+
+#[cfg(feature = "live-views")]
+pub use twinflow_operators::view::{View, ViewKind};
+#[cfg(feature = "live-views")]
+pub use views::{ViewGroup, ViewListener, ViewState};
 
 pub use connections::{Connection, ConnectionSettings, ConnectionState, ConnectionStatus};
 pub use engine::{Commit, Engine, EngineBuilder, EngineHandle, StoreChoice};

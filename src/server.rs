@@ -84,7 +84,14 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         let models = ModelKinds::stock();
-        Self { kinds: Registries { models, connectors: ConnectorKinds::stock() } }
+        Self {
+            kinds: Registries {
+                models,
+                connectors: ConnectorKinds::stock(),
+                #[cfg(feature = "live-views")]
+                views: Vec::new(),
+            },
+        }
     }
 }
 
@@ -106,6 +113,14 @@ impl Server {
     #[must_use]
     pub fn connector<C: ConfigurableConnector>(mut self) -> Self {
         self.kinds.connectors = self.kinds.connectors.with::<C>();
+        self
+    }
+
+    /// Adds a live view; its model is one that the file names.
+    #[cfg(feature = "live-views")]
+    #[must_use]
+    pub fn view(mut self, view: crate::View) -> Self {
+        self.kinds.views.push(view);
         self
     }
 

@@ -7,6 +7,8 @@
 mod change;
 mod check;
 mod export;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod import;
 mod info;
 mod positions;
@@ -18,6 +20,8 @@ use std::{path::Path, sync::Arc};
 
 use twinflow_operators::recover::Recovered;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::fuzz::TARGETS;
 pub(crate) use self::{
     check::{Configured, check},
     export::{Exported, What, export},

@@ -21,3 +21,9 @@ pub use local_log::{Access, Disk, DiskFile, Free, LocalLog, LockError, LogOption
 #[cfg(feature = "server")]
 pub(crate) use local_log::{LogSummary, NewLog, StoppedLog};
 pub use memory::MemoryStore;
+
+/// What is read from the files of a log, for the tests of parsers.
+#[cfg(all(feature = "local-log", feature = "testing"))]
+pub(crate) mod fuzz {
+    pub(crate) use super::local_log::fuzz::{TARGETS, bodies};
+}

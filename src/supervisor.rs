@@ -10,6 +10,8 @@
 
 mod child;
 mod hand_over;
+#[cfg(feature = "testing")]
+pub(crate) use hand_over::TARGET;
 mod history;
 mod parent;
 

@@ -13,6 +13,8 @@ pub mod backoff;
 pub mod conformance;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod link;

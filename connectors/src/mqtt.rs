@@ -12,6 +12,8 @@
 
 mod client;
 mod commands;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod inbox;
 mod plan;
 mod rows;
@@ -26,6 +28,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
+#[cfg(feature = "testing")]
+pub(crate) use fuzz::TARGETS;
 pub use settings::{
     MqttDedupe, MqttFeedback, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttSettings,
     MqttTls, MqttTopic, MqttTwinId,

@@ -134,6 +134,24 @@ impl At<'_, '_> {
     }
 }
 
+/// A pointer in the first line, JSON behind it.
+#[cfg(feature = "testing")]
+pub(crate) fn fuzz_targets() -> Vec<crate::fuzz::Target> {
+    fn run(bytes: &[u8]) {
+        let Some((pointer, json)) = crate::fuzz::two_texts(bytes) else { return };
+        let mut found = String::new();
+        if let Ok(pointer) = Pointer::new(pointer) {
+            let _there = pointer.find(json.as_bytes(), &mut found).is_ok();
+        }
+    }
+    vec![crate::fuzz::Target {
+        name: "pointer",
+        files: &["connectors/src/pointer.rs"],
+        run,
+        seeds: || vec![b"/a/1/id\n{\"a\":[1,{\"id\":\"x\\ty\"}],\"b\":{\"c\":[[]]}}".to_vec()],
+    }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

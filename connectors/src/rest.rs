@@ -15,6 +15,8 @@ mod deliver;
 mod depth;
 mod feedback;
 mod fetch;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod gate;
 mod ndjson;
 mod payloads;
@@ -41,6 +43,8 @@ use std::{
 use axum::Router;
 use tokio::sync::oneshot;
 
+#[cfg(feature = "testing")]
+pub(crate) use fuzz::targets as fuzz_targets;
 pub use routes::{ROUTES, foreign};
 pub use serve::{Listening, Refuse, ServeLimits, serve};
 pub use settings::RestSettings;

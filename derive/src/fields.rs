@@ -180,7 +180,7 @@ impl Field {
         if self.name.chars().any(|letter| letter < ' ' || letter == '"' || letter == '\\') {
             return None;
         }
-        let key = LitByteStr::new(format!("\"{}\":", self.name).as_bytes(), self.member.span());
+        let key = LitByteStr::new(format!(",\"{}\":", self.name).as_bytes(), self.member.span());
         let (slot, read) = (&self.slot, self.read(&quote!(read)));
         Some(quote! {
             if reader.guess(#key) {

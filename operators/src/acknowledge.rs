@@ -19,7 +19,10 @@ pub(crate) fn acknowledge(sent: Stream<'_, u64, Vec<()>>, shared: &Rc<WorkerShar
         shared.committed.note(through);
         let setup = &shared.setup;
         setup.dead_letters.commit(through.map_or(u64::MAX, |epoch| epoch.saturating_sub(1)));
-        setup.progress.committed.fetch_max(through.unwrap_or(u64::MAX), Ordering::AcqRel);
+        let now = through.unwrap_or(u64::MAX);
+        if setup.progress.committed.fetch_max(now, Ordering::AcqRel) < now {
+            setup.progress.bell.ring();
+        }
         shared.ledger.borrow_mut().release(through, |epoch, slot, receipt| {
             setup.slots[usize::from(slot)].acknowledge(receipt, epoch);
         });

@@ -1,6 +1,6 @@
 //! A stream and how far it is, in its type: what does not settle does not compile.
 
-use std::{cell::RefCell, fmt, marker::PhantomData, rc::Rc};
+use std::{cell::RefCell, fmt, marker::PhantomData, rc::Rc, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use timely::dataflow::{
@@ -55,6 +55,12 @@ struct Inner<'scope> {
     tables: Vec<(String, Handle<'scope, u64, Vec<TableRow>>)>,
     /// What leaves beside the feedback of twins.
     sides: Rc<RefCell<Vec<Side<'scope>>>>,
+}
+
+/// Something that is attached behind the twins of every graph, whatever its builder says.
+pub trait Attach: Send + Sync {
+    /// Attaches it to the graph of one worker.
+    fn attach<'s>(self: Arc<Self>, feed: Feed<'s, Changes>) -> Feed<'s, Changes>;
 }
 
 /// The proof that a feed will be acknowledged; only [`Feed::settle`] makes one.
@@ -212,6 +218,12 @@ impl<'scope> Feed<'scope, Rows> {
 }
 
 impl<'scope> Feed<'scope, Changes> {
+    /// Number of this worker among all of the generation.
+    #[cfg(feature = "live-views")]
+    pub(crate) fn worker(&self) -> usize {
+        self.inner.shared.setup.index
+    }
+
     /// Gives the changes of a model's twins to `with`, as a stream: first all twins that are there,
     /// then what each epoch makes of them, whether that is committed yet or not. What is built on it
     /// holds up no acknowledgement, as long as it gives its thread back.
@@ -233,7 +245,10 @@ impl<'scope> Feed<'scope, Changes> {
     }
 
     /// Persist, commit, send, acknowledge: never apart.
-    pub fn settle(self) -> Settled<'scope> {
+    pub fn settle(mut self) -> Settled<'scope> {
+        for watch in self.inner.shared.setup.watchers.clone() {
+            self = watch.attach(self);
+        }
         let Inner { processed, mut source_parts, shared, sides, .. } = self.inner;
         let processed = processed.expect("a feed of changes was processed");
         let Processed { changed, mut link_rows, twins: _ } = processed;
@@ -243,7 +258,7 @@ impl<'scope> Feed<'scope, Changes> {
         }
         let names = shared.setup.first_part.clone().filter(|_| shared.setup.index == 0);
         let durable = persist(changed, source_parts, &shared, names);
-        let committed = commit(durable, std::sync::Arc::clone(&shared.setup.store));
+        let committed = commit(durable, Arc::clone(&shared.setup.store));
         let sent = send(link_rows, committed, &shared);
         acknowledge(sent, &shared);
         Settled(PhantomData)

@@ -20,9 +20,13 @@ pub mod activity;
 pub mod clock;
 pub mod feed;
 pub mod frame;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod pipeline;
 pub mod progress;
 pub mod recover;
+#[cfg(feature = "live-views")]
+pub mod view;
 pub mod worker;
 
 pub use twinflow_connectors::mistakes;

@@ -26,6 +26,31 @@ pub struct Progress {
     pub misbuilt: OnceLock<String>,
     /// What the operators before the twins did.
     pub pipeline: PipelineCounts,
+    /// Rung when another epoch is committed.
+    pub bell: CommitBell,
+}
+
+/// Whoever wants to know that another epoch is committed; nobody is the rule.
+#[derive(Default)]
+pub struct CommitBell(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl CommitBell {
+    /// Rings from now on; only the first one that is attached.
+    pub fn attach(&self, ring: impl Fn() + Send + Sync + 'static) {
+        let _attached_before = self.0.set(Box::new(ring)).is_err();
+    }
+
+    pub(crate) fn ring(&self) {
+        if let Some(ring) = self.0.get() {
+            ring();
+        }
+    }
+}
+
+impl fmt::Debug for CommitBell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CommitBell").field(&self.0.get().is_some()).finish()
+    }
 }
 
 /// What the operators before the twins did to messages, counted once per epoch or activation.

@@ -17,7 +17,7 @@ use twinflow_connectors::{
 use crate::{
     clock::EpochClock,
     dead_letter::DeadLetters,
-    feed::{Feed, Rows, Settled},
+    feed::{Attach, Feed, Rows, Settled},
     gathered::Gathered,
     ledger::Ledger,
     models::Models,
@@ -94,6 +94,8 @@ pub struct WorkerSetup {
     pub quarantine: Arc<Quarantine>,
     /// How far everything is.
     pub progress: Arc<Progress>,
+    /// Attached behind the twins of every graph.
+    pub watchers: Vec<Arc<dyn Attach>>,
     /// What this worker is told from outside.
     pub control: Arc<Control>,
     /// Bounds.

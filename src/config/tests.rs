@@ -41,6 +41,8 @@ impl MessageProcessor for Turbine {
 
 fn kinds() -> Registries {
     Registries {
+        #[cfg(feature = "live-views")]
+        views: Vec::new(),
         models: ModelKinds::new().with::<Turbine>("wind-turbine"),
         connectors: ConnectorKinds::stock(),
     }

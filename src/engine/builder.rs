@@ -37,6 +37,8 @@ pub struct EngineBuilder {
     pub(super) stall_secs: u64,
     pub(super) supervision: Supervision,
     pub(super) recovering: Arc<Recovering>,
+    #[cfg(feature = "live-views")]
+    pub(super) views: Vec<crate::View>,
 }
 
 impl Default for EngineBuilder {
@@ -57,6 +59,8 @@ impl Default for EngineBuilder {
             stall_secs: 30,
             supervision: Supervision::default(),
             recovering: Arc::default(),
+            #[cfg(feature = "live-views")]
+            views: Vec::new(),
         }
     }
 }
@@ -120,6 +124,14 @@ impl EngineBuilder {
         build: impl for<'s> Fn(Feed<'s, Rows>) -> Settled<'s> + Send + Sync + 'static,
     ) -> Self {
         self.graph = Arc::new(build);
+        self
+    }
+
+    /// Adds a live view: a count, a sum or a mean over all twins of a model, kept up to date.
+    #[cfg(feature = "live-views")]
+    #[must_use]
+    pub fn view(mut self, view: crate::View) -> Self {
+        self.views.push(view);
         self
     }
 

@@ -23,7 +23,8 @@ pub(super) fn install_panic_hook() {
             }
             before(panic);
             let ends = std::thread::current().name().is_some_and(|name| {
-                name.starts_with("timely:") || name.starts_with("twinflow:log")
+                let own = ["timely:", "twinflow:log", "twinflow:view"];
+                own.iter().any(|start| name.starts_with(start))
             });
             if ends {
                 exit(ErrorKind::Broken);

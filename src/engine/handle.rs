@@ -278,6 +278,24 @@ impl EngineHandle {
         self.connections.resume(connection)
     }
 
+    /// Names of the live views.
+    #[cfg(feature = "live-views")]
+    pub fn views(&self) -> Vec<String> {
+        self.parts.views.names()
+    }
+
+    /// A live view as it is, with the last epoch that is in it; `None`: there is no such view.
+    #[cfg(feature = "live-views")]
+    pub fn view(&self, name: &str) -> Option<crate::ViewState> {
+        self.parts.views.state(name)
+    }
+
+    /// The same, and what becomes of it from then on; `None` also when the engine stops.
+    #[cfg(feature = "live-views")]
+    pub fn listen_to_view(&self, name: &str) -> Option<(crate::ViewState, crate::ViewListener)> {
+        self.parts.views.listen(name)
+    }
+
     /// Counters for metrics.
     pub fn statistics(&self) -> EngineStatistics {
         status::statistics(&self.parts)
@@ -297,7 +315,7 @@ impl EngineHandle {
     }
 }
 
-fn read_cursor(cursor: &str, workers: usize) -> Option<(usize, u32)> {
+pub(super) fn read_cursor(cursor: &str, workers: usize) -> Option<(usize, u32)> {
     let (worker, start) = cursor.split_once('-')?;
     let worker = worker.parse().ok().filter(|worker| *worker < workers)?;
     Some((worker, start.parse().ok()?))

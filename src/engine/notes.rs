@@ -24,6 +24,11 @@ const NOTE_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct NoteFile(Mutex<File>);
 
+/// The note in its stored form.
+pub(super) fn parse(note: &[u8]) -> Option<TwinNote> {
+    rmp_serde::from_slice(note).ok()
+}
+
 impl NoteFile {
     /// Opens the file of a state directory that this process has.
     ///
@@ -46,7 +51,7 @@ impl NoteFile {
         let mut note = vec![0; Some(length).filter(|len| (1..=NOTE_BYTES_MAX).contains(len))?];
         file.read_exact_at(&mut note, HEAD as u64).ok()?;
         let whole = crc32fast::hash(&note).to_le_bytes() == check;
-        whole.then(|| rmp_serde::from_slice(&note).ok()).flatten()
+        whole.then(|| parse(&note)).flatten()
     }
 
     /// Takes away what stands there.

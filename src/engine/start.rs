@@ -19,6 +19,7 @@ use twinflow_connectors::{
 use twinflow_operators::{
     clock::EpochClock,
     dead_letter::DeadLetters,
+    feed::Attach,
     models::Models,
     progress::{Control, Progress},
     quarantine::Quarantine,
@@ -69,6 +70,8 @@ pub(crate) struct Parts {
     /// Calls that took longer than a second.
     pub(super) slow_calls: AtomicU64,
     pub(super) supervision: Supervision,
+    #[cfg(feature = "live-views")]
+    pub(super) views: crate::views::Views,
 }
 
 impl fmt::Debug for Parts {
@@ -97,10 +100,22 @@ impl Parts {
             dead_letters: Arc::clone(&self.dead_letters),
             quarantine: Arc::clone(&self.quarantine),
             progress: Arc::clone(&self.progress),
+            watchers: self.watchers(),
             control: Arc::clone(&self.controls[index]),
             limits: Limits::of_worker(self.controls.len()),
             on_halt: Arc::new(failure::halted),
         }
+    }
+
+    /// What is attached behind the twins of every graph.
+    #[cfg(feature = "live-views")]
+    fn watchers(&self) -> Vec<Arc<dyn Attach>> {
+        self.views.watchers()
+    }
+
+    #[cfg(not(feature = "live-views"))]
+    fn watchers(&self) -> Vec<Arc<dyn Attach>> {
+        Vec::new()
     }
 
     /// Lets the dataflow end: sources give up their capabilities.
@@ -160,6 +175,9 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
     dead_letters.commit(claimed.base);
 
     let quarantine = Arc::new(suspected.quarantine(&recovered));
+    let progress = Arc::<Progress>::default();
+    #[cfg(feature = "live-views")]
+    let views = crate::views::Views::start(builder.views, workers, &progress)?;
 
     let parts = Arc::new(Parts {
         generation: claimed.generation,
@@ -174,7 +192,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         recovered: Arc::new(recovered),
         first_part,
         dead_letters: Arc::new(dead_letters),
-        progress: Arc::default(),
+        progress,
         controls: (0..workers).map(|_| Arc::default()).collect(),
         graph: builder.graph,
         wait_ms: builder.wait_ms,
@@ -183,6 +201,8 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         stall_secs: builder.stall_secs,
         slow_calls: AtomicU64::new(0),
         supervision: builder.supervision,
+        #[cfg(feature = "live-views")]
+        views,
     });
     run(parts, prepared, &engine_slots, &builder.clock, suspected)
 }

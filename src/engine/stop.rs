@@ -62,6 +62,8 @@ pub(super) fn stop(engine: &mut Engine) -> Result<Stopped> {
         wait_until(Instant::now() + END_LIMIT, ended).await;
         stopped
     });
+    #[cfg(feature = "live-views")]
+    parts.views.stop();
     // A store that stands still is not waited for: what it has not made durable never left.
     parts.quit();
     if let Some(workers) = engine.workers.take() {

@@ -18,6 +18,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod twins;
+#[cfg(feature = "live-views")]
+mod views;
 
 use std::sync::Arc;
 

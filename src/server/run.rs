@@ -33,12 +33,15 @@ use crate::{
 };
 
 /// What a start is asked for beside the file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StartOptions {
     /// Everything behind this epoch is given up, if the log is damaged.
     pub(super) recover_from: Option<u64>,
     /// What the file lacks is kept.
     pub(super) keep_unknown: bool,
+    /// Live views of the program.
+    #[cfg(feature = "live-views")]
+    pub(super) views: Vec<crate::View>,
 }
 
 /// Runs until a signal, with what the supervisor handed over if there is one; says what was left.
@@ -211,7 +214,10 @@ fn start(
         let settings = connection.options.for_engine(&*connection.connector);
         connection.connector.into_connection(&connection.name, settings)
     });
-    Engine::builder()
+    let builder = Engine::builder();
+    #[cfg(feature = "live-views")]
+    let builder = options.views.into_iter().fold(builder, crate::EngineBuilder::view);
+    builder
         .models(models)
         .connections(connections)
         .workers(config.server.workers.get())

@@ -57,14 +57,7 @@ pub(crate) fn import(
     from: &mut dyn BufRead,
     segment_bytes: Option<u64>,
 ) -> Result<Imported> {
-    let mut lines = Lines { from, crc: Hasher::new(), line: 0, bytes: Vec::new() };
-    let Some((Record::TwinflowState(head), _)) = lines.next()? else {
-        return Err(lines.wrong("it is no export: the first line is not {\"twinflow_state\": ..}"));
-    };
-    if head.format > FORMAT {
-        let what = format!("it has format {}, this twinflow reads {FORMAT}", head.format);
-        return Err(lines.wrong(&format!("{what}; use the newer twinflow that wrote it")));
-    }
+    let (mut lines, head) = begin(from)?;
     let (options, told, bell) = options(segment_bytes)?;
     let new = NewLog::begin(dir, options, (head.generation, head.epoch))?;
     let done = Appender::claim(&new.log, told, bell)
@@ -78,6 +71,19 @@ pub(crate) fn import(
     done
 }
 
+/// The first line, and who reads the others.
+pub(super) fn begin(from: &mut dyn BufRead) -> Result<(Lines<'_>, Head)> {
+    let mut lines = Lines { from, crc: Hasher::new(), line: 0, bytes: Vec::new() };
+    let Some((Record::TwinflowState(head), _)) = lines.next()? else {
+        return Err(lines.wrong("it is no export: the first line is not {\"twinflow_state\": ..}"));
+    };
+    if head.format > FORMAT {
+        let what = format!("it has format {}, this twinflow reads {FORMAT}", head.format);
+        return Err(lines.wrong(&format!("{what}; use the newer twinflow that wrote it")));
+    }
+    Ok((lines, head))
+}
+
 /// Writes everything, reads it back, and makes it count.
 fn fill(
     new: &NewLog,
@@ -86,6 +92,23 @@ fn fill(
     head: Head,
 ) -> Result<Imported> {
     let behind_epoch = head.epoch;
+    let twins = entries_of(lines, head, |part| appender.append(part).map(drop))?;
+    appender.finish()?;
+    let back = read_back(&new.log)?;
+    whole(&back)?;
+    if back.twins_total() as u64 != twins {
+        return Err(lines.wrong("a twin is in it twice"));
+    }
+    new.publish()?;
+    Ok(Imported { twins, lines: lines.line, behind_epoch })
+}
+
+/// Gives everything that the lines say to `append`, in parts; how many twins that are.
+pub(super) fn entries_of(
+    lines: &mut Lines<'_>,
+    head: Head,
+    mut append: impl FnMut(EpochPart) -> Result<()>,
+) -> Result<u64> {
     let names = Names::of(&head).map_err(|why| lines.wrong(&why))?;
     let mut part = EpochPart::default();
     let at = (Timestamp(head.time_us), head.dead_letters_newest);
@@ -101,23 +124,16 @@ fn fill(
         twins += u64::from(matches!(record, Record::Twin(_)));
         names.put(record, &mut part).map_err(|why| lines.wrong(&why))?;
         if part.bytes().len() >= EPOCH_BYTES {
-            appender.append(std::mem::take(&mut part))?;
+            append(std::mem::take(&mut part))?;
         }
     };
     lines.check_end(&end, twins)?;
-    appender.append(part)?;
-    appender.finish()?;
-    let back = read_back(&new.log)?;
-    whole(&back)?;
-    if back.twins_total() as u64 != twins {
-        return Err(lines.wrong("a twin is in it twice"));
-    }
-    new.publish()?;
-    Ok(Imported { twins, lines: lines.line, behind_epoch })
+    append(part)?;
+    Ok(twins)
 }
 
 /// The lines of an export.
-struct Lines<'r> {
+pub(super) struct Lines<'r> {
     from: &'r mut dyn BufRead,
     /// Of all lines so far.
     crc: Hasher,

@@ -12,6 +12,8 @@ mod dead_letters;
 mod disk;
 mod error;
 mod format;
+#[cfg(feature = "testing")]
+pub(super) mod fuzz;
 mod group;
 mod history;
 #[cfg(feature = "server")]

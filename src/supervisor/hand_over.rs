@@ -76,11 +76,28 @@ pub(super) fn receive(mut from: &UnixStream) -> io::Result<Inherited> {
     }
     let mut text = vec![0; length as usize];
     from.read_exact(&mut text)?;
-    let mut note: Note = serde_json::from_slice(&text)?;
+    let mut note: Note = parse(&text)?;
     let names = std::mem::take(&mut note.listeners);
     let listeners = names.into_iter().map(|name| Ok((name, TcpListener::from(descriptor(from)?))));
     Ok(Inherited { listeners: listeners.collect::<io::Result<_>>()?, note })
 }
+
+fn parse(text: &[u8]) -> io::Result<Note> {
+    Ok(serde_json::from_slice(text)?)
+}
+
+/// The words of a hand-over as a target.
+#[cfg(feature = "testing")]
+pub(crate) const TARGET: twinflow_operators::fuzz::Target = twinflow_operators::fuzz::Target {
+    name: "hand_over",
+    files: &["src/supervisor/hand_over.rs"],
+    run: |bytes| drop(parse(bytes).ok()),
+    seeds: || {
+        let note =
+            Note { listeners: vec!["web".into()], suspect: Some("a".into()), ..Note::default() };
+        vec![serde_json::to_vec(&note).expect("a note is JSON")]
+    },
+};
 
 /// One byte and the descriptor that it carries.
 fn descriptor(from: &UnixStream) -> io::Result<OwnedFd> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use twinflow::{Engine, connectors::rest::Rest, prelude::*};
+use twinflow::{Commit, Engine, StoreChoice, connectors::rest::Rest, prelude::*};
 
 const DIR: &str = "TWINFLOW_TEST_DIR";
 const ADDRESS: &str = "TWINFLOW_TEST_ADDRESS";
@@ -42,9 +42,42 @@ impl MessageProcessor for Writer {
     }
 }
 
-/// An engine over the directory, which answers at the address.
+/// How many messages, and which ones, in a few bytes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Count {
+    pub(crate) messages: u64,
+    pub(crate) hash: u64,
+}
+
+impl TwinModel for Count {
+    type Message<'m> = u64;
+}
+
+struct Counter;
+
+impl MessageProcessor for Counter {
+    type Model = Count;
+
+    fn process_messages(
+        &self,
+        _: &mut ProcessingContext<'_>,
+        count: &mut Count,
+        numbers: Messages<'_, u64>,
+    ) -> ProcessingResult {
+        for number in numbers {
+            count.messages += 1;
+            count.hash = count.hash.wrapping_mul(31).wrapping_add(*number);
+        }
+        Ok(Outcome::Update)
+    }
+}
+
+/// An engine over the directory, which answers at the address; segments of the log are small.
 pub(crate) fn engine(dir: &Path, workers: usize, address: &str) -> Engine {
-    let builder = Engine::builder().workers(workers).model("journal", Writer).state_dir(dir);
+    let (dir, segment_bytes) = (dir.to_owned(), Some(1 << 20));
+    let store = StoreChoice::Log { dir, segment_bytes, commit: Commit::EveryEpoch };
+    let builder = Engine::builder().workers(workers).store(store);
+    let builder = builder.model("journal", Writer).model("count", Counter);
     builder.connection("web", Rest::listen(address)).start().unwrap()
 }
 
@@ -57,6 +90,10 @@ impl Target {
         again.args(["--ignored", "--exact", "target::serves_until_it_is_killed"]);
         again.env(DIR, dir).env(ADDRESS, address.to_string());
         Self(again.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Whether it still runs; nothing but the kill may end it.

@@ -6,6 +6,7 @@
 mod cases;
 mod common;
 mod delivery;
+mod examples;
 mod grouping;
 mod held;
 mod laws;
@@ -13,3 +14,5 @@ mod pipelines;
 mod property;
 mod restart;
 mod sweeping;
+#[cfg(feature = "live-views")]
+mod views;

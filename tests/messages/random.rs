@@ -186,9 +186,8 @@ fn happen(payload: &mut Vec<u8>, accident: &Accident) {
     }
 }
 
+// `PROPTEST_CASES` says how many of each there are; 256 without it.
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
-
     #[test]
     fn random_values_are_taken_alike(payload in value()) {
         agree(payload.as_bytes());

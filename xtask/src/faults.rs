@@ -1,4 +1,4 @@
-//! `cargo xtask faults kafka|mqtt|kill|simulation`: faults at full size.
+//! `cargo xtask faults kafka|mqtt|kill|parsers|rest|soak|simulation`: faults at full size.
 
 use crate::cargo::{self, Variable};
 use crate::error::{Error, Result};
@@ -15,6 +15,12 @@ const SYSTEM_LIBRARIES: &[Variable<'static>] =
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     if arguments == ["simulation"] {
         return simulation();
+    }
+    match arguments {
+        ["parsers"] => return one_program("fuzz", "full,testing", "full_f18"),
+        ["rest"] => return one_program("faults", "full", "full_f17"),
+        ["soak"] => return one_program("faults", "full", "full_f23"),
+        _ => {}
     }
     let (kind, runs) = asked(arguments)?;
     let features = if kind == "kill" { "full,fail-points" } else { "full" };
@@ -34,9 +40,18 @@ fn asked<'a>(arguments: &[&'a str]) -> Result<(&'a str, Option<&'a str>)> {
             Ok(("kill", Some(runs)))
         }
         _ => Err(Error::usage(
-            "write `cargo xtask faults kafka`, `mqtt`, `simulation` or `kill [--runs N]`",
+            "write `cargo xtask faults kafka`, `mqtt`, `parsers`, `rest`, `soak`, `simulation` or \
+             `kill [--runs N]`",
         )),
     }
+}
+
+/// Half a million inputs of each parser; callers that go at any byte; or 600,000 epochs with a kill
+/// after each 100,000.
+fn one_program(test: &str, features: &str, filter: &str) -> Result<()> {
+    let build = ["test", "--release", "-p", "twinflow", "--features", features, "--test", test];
+    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", filter];
+    cargo::run(&[&build[..], &only].concat(), SYSTEM_LIBRARIES)
 }
 
 /// The log and the engine over a simulated disk: 60,000 crashes in every step, 20,000 power cuts.
@@ -56,7 +71,7 @@ mod tests {
     #[test]
     fn another_kind_is_a_wrong_call() {
         let wrong: &[&[&str]] =
-            &[&[], &["rest"], &["kafka", "mqtt"], &["kafka", "--runs", "5"], &["kill", "--runs"]];
+            &[&[], &["disk"], &["kafka", "mqtt"], &["kafka", "--runs", "5"], &["kill", "--runs"]];
         assert!(wrong.iter().all(|arguments| asked(arguments).is_err()));
         assert!(asked(&["kill", "--runs", "0"]).is_err());
     }

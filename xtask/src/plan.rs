@@ -28,6 +28,10 @@ const LINTS: &[Step] = &[Step::cargo(
 /// Each feature alone: a feature only adds, so nothing may need one it does not name.
 const FEATURES: &[Step] = &[
     Step::cargo("features: operators, none", &["check", "-p", "twinflow-operators"]),
+    Step::cargo(
+        "features: operators, live-views",
+        &["check", "-p", "twinflow-operators", "--features", "live-views"],
+    ),
     Step::cargo("features: connectors, none", &["check", "-p", "twinflow-connectors"]),
     Step::cargo(
         "features: connectors, rest",
@@ -61,6 +65,10 @@ const FEATURES: &[Step] = &[
     Step::cargo(
         "features: twinflow, server",
         &["check", "-p", "twinflow", "--no-default-features", "--features", "server"],
+    ),
+    Step::cargo(
+        "features: twinflow, live-views",
+        &["check", "-p", "twinflow", "--no-default-features", "--features", "live-views"],
     ),
     Step::cargo(
         "features: twinflow, demo-broker",

@@ -70,7 +70,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "faults",
         arguments: Arguments::Any("KIND"),
-        about: "kafka, mqtt, simulation or kill [--runs N]: cut off at full size, and all counted",
+        about: "kafka, mqtt, parsers, rest, soak, simulation, kill [--runs N]: at full size",
         run: faults::run,
     },
     Verb {

@@ -241,6 +241,9 @@ impl<'l> Delivery<'l> {
         if let Some((partition, _)) = message.position {
             attributes.partition(partition.0);
         }
+        if message.id.is_none() && message.names.is_empty() && message.headers.is_empty() {
+            return Ok(());
+        }
         for (name, value) in message.names {
             attributes.name(name, value);
         }

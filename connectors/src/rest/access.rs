@@ -6,6 +6,8 @@
 
 mod failures;
 mod file;
+#[cfg(feature = "testing")]
+mod fuzz;
 mod guard;
 mod key;
 mod rate;
@@ -16,6 +18,8 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use axum::http::{HeaderMap, header};
 
+#[cfg(feature = "testing")]
+pub(super) use self::fuzz::TARGETS;
 pub use self::{
     file::{KEY_MODE, edit, read},
     guard::{Audited, Protect, protect},

@@ -105,15 +105,20 @@ async fn acknowledged(service: &Service, path: TwinPath, request: Request) -> Re
     body::check_headers(&head.headers)?;
     let (model, twin) = address(service, path)?;
     let body = body::read(service, &head.headers, body).await?;
-    let asked: Acknowledgement = serde_json::from_slice(&body.bytes).map_err(|error| {
+    let through = through(&body.bytes)?;
+    service.mailboxes.acknowledge(&model, &twin, through);
+    Ok(())
+}
+
+/// What the body of an acknowledgement says.
+pub(super) fn through(body: &[u8]) -> Result<FeedbackId, Problem> {
+    let asked: Acknowledgement = serde_json::from_slice(body).map_err(|error| {
         let detail = format!("the body is not {{\"through\":\"..\"}}: {error}");
         let (line, column) = (error.line(), error.column());
         Problem::new(400, "bad-json", detail).with("line", line).with("column", column)
     })?;
-    let through = feedback_id(&asked.through)
-        .ok_or_else(|| Problem::new(400, "feedback-id", "through: use an id that a GET gave"))?;
-    service.mailboxes.acknowledge(&model, &twin, through);
-    Ok(())
+    feedback_id(&asked.through)
+        .ok_or_else(|| Problem::new(400, "feedback-id", "through: use an id that a GET gave"))
 }
 
 /// Reads what `FeedbackId` prints.

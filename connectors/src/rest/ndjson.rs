@@ -21,6 +21,7 @@ use super::{
     problem::Problem,
     replies,
     service::Service,
+    settings::RestSettings,
     time::source_time,
     watch::Written,
 };
@@ -32,14 +33,14 @@ use crate::{
 /// One line of the body.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'b> {
+pub(super) struct Line<'b> {
     #[serde(borrow)]
     model: Cow<'b, str>,
     #[serde(borrow)]
     twin: Cow<'b, str>,
     id: Option<String>,
     #[serde(borrow, default)]
-    time: Option<&'b RawValue>,
+    pub(super) time: Option<&'b RawValue>,
     #[serde(borrow)]
     payload: &'b RawValue,
 }
@@ -75,7 +76,7 @@ async fn answer(service: &Service, request: Request) -> Result<Response<Body>, P
     let gate = service.any_gate()?;
     let key = body::idempotency_key(&head.headers)?;
     let body = body::read(service, &head.headers, body).await?;
-    let lines = lines(service, &body.bytes)?;
+    let lines = lines(&service.settings, &body.bytes)?;
     let caller = head.extensions.remove::<Caller>();
     let mut items = Vec::with_capacity(lines.len());
     // For each line its place among the items, or why it is not one.
@@ -120,8 +121,10 @@ impl Refused {
 
 /// Cuts a body into lines; blank ones do not count. Limits hold for the whole request, before
 /// anything of it is delivered; a line that is not as it should be is an item of the answer.
-fn lines<'b>(service: &Service, body: &'b [u8]) -> Result<Vec<Result<Line<'b>, Problem>>, Problem> {
-    let settings = &service.settings;
+pub(super) fn lines<'b>(
+    settings: &RestSettings,
+    body: &'b [u8],
+) -> Result<Vec<Result<Line<'b>, Problem>>, Problem> {
     let mut lines = Vec::new();
     for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {

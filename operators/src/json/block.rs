@@ -11,26 +11,37 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 pub(super) struct Block(u64);
 
 impl Block {
-    /// The eight bytes at `at`.
+    /// The next eight bytes.
     #[inline(always)]
-    pub(super) fn at(bytes: &[u8], at: usize) -> Self {
-        match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+    pub(super) fn of(rest: &[u8]) -> Self {
+        match rest.first_chunk() {
             Some(eight) => Self(u64::from_le_bytes(*eight)),
-            None => Self::at_the_end(bytes, at),
+            None => Self::short(rest),
         }
     }
 
-    /// The same with fewer than eight bytes left.
+    /// The same with fewer than eight bytes left: two reads that may overlap.
     #[inline(never)]
-    fn at_the_end(bytes: &[u8], at: usize) -> Self {
-        let left = bytes.get(at..).unwrap_or_default();
-        match (bytes.last_chunk(), u32::try_from(8 - left.len())) {
-            // The last eight bytes, without those before `at`.
-            (Some(eight), Ok(before)) if before < 8 => {
-                Self(u64::from_le_bytes(*eight) >> (8 * before))
-            }
-            _ => Self(left.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))),
+    fn short(rest: &[u8]) -> Self {
+        let (len, byte) = (rest.len(), |at: usize| rest.get(at).copied().map_or(0, u64::from));
+        if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+            let [first, last] = [first, last].map(|four: &[u8; 4]| u32::from_le_bytes(*four));
+            return Self(u64::from(first) | u64::from(last) << (8 * (len - 4)));
         }
+        let (middle, last) = (len / 2, len.saturating_sub(1));
+        Self(byte(0) | byte(middle) << (8 * middle) | byte(last) << (8 * last))
+    }
+
+    /// The byte at `at`, which is below eight.
+    #[inline(always)]
+    pub(super) fn byte(self, at: usize) -> u8 {
+        (self.0 >> (8 * at)).to_le_bytes()[0]
+    }
+
+    /// What follows the first `count` bytes, which are fewer than eight.
+    #[inline(always)]
+    pub(super) fn after(self, count: usize) -> Self {
+        Self(self.0 >> (8 * count))
     }
 
     /// How many bytes, up to eight, come before a quote, a backslash or a control character.
@@ -75,22 +86,23 @@ mod tests {
                 let mut bytes = [fill; 8];
                 bytes[place] = byte;
                 let stops = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-                let block = Block::at(&bytes, 0);
+                let block = Block::of(&bytes);
                 assert_eq!(block.text(), if stops(byte) { place } else { 8 }, "{bytes:?}");
                 let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 assert_eq!(block.digits(), digits, "{bytes:?}");
+                assert_eq!(block.byte(place), byte);
             }
         }
     }
 
     #[test]
     fn past_the_end_there_is_nothing() {
-        for len in 0..12 {
-            let bytes = vec![b'1'; len];
-            for at in 0..len + 3 {
-                let left = len.saturating_sub(at).min(8);
-                assert_eq!(Block::at(&bytes, at).digits(), left, "{len} bytes, at {at}");
-                assert_eq!(Block::at(&bytes, at).text(), left, "{len} bytes, at {at}");
+        for len in 0..12_usize {
+            let bytes: Vec<u8> = (0..len).map(|at| b'1' + u8::try_from(at % 9).unwrap()).collect();
+            let block = Block::of(&bytes);
+            assert_eq!((block.digits(), block.text()), (len.min(8), len.min(8)), "{len} bytes");
+            for at in 0..8 {
+                assert_eq!(block.byte(at), bytes.get(at).copied().unwrap_or(0), "{len} bytes");
             }
         }
     }
@@ -101,7 +113,7 @@ mod tests {
             let text = number.to_string();
             for tail in ["", ".", "/", ":", "e9", "\u{ff}"] {
                 let bytes = [text.as_bytes(), tail.as_bytes()].concat();
-                let block = Block::at(&bytes, 0);
+                let block = Block::of(&bytes);
                 assert_eq!(block.digits(), text.len(), "{bytes:?}");
                 assert_eq!(block.value(text.len()), u64::from(number), "{bytes:?}");
             }

@@ -12,27 +12,27 @@ use super::{
     skip::{self, LOOSELY},
 };
 
-/// Reads the value that stands here by `serde_json`; with the place behind it.
+/// Reads the value that stands here by `serde_json`; with what follows it.
 pub(super) fn by_serde<'de, T: Deserialize<'de>>(
     mut reader: Reader<'de>,
-) -> Result<(T, usize), JsonError> {
+) -> Result<(T, &'de [u8]), JsonError> {
     reader.blank();
     let skipped = skip::value::<LOOSELY>(reader)?;
     // `serde_json` sees the value alone and would count from its own start.
     if skipped.deepest >= usize::from(reader.levels) {
         return Err(reader.error("more arrays and objects in each other than 127"));
     }
-    let value = reader.bytes.get(reader.at..skipped.end).unwrap_or_default();
+    let value = skip::between(reader.rest, skipped.rest);
     let result = if reader.buffered {
         serde_json::from_slice(value).map(|Buffered::Value(value)| value)
     } else {
         serde_json::from_slice(value)
     };
-    result.map(|value| (value, skipped.end)).map_err(|error| {
+    result.map(|value| (value, skipped.rest)).map_err(|error| {
         // What was held back fails without a reason of its own.
         let reason =
             if reader.buffered { reason_of::<T>(value) } else { format!("{error} of the value") };
-        JsonError::new(reader.at, reason)
+        JsonError::new(reader.at(), reason)
     })
 }
 

@@ -57,8 +57,8 @@ impl<'de, T: FromJson<'de>> Extracted<'de, T> for &Field<T> {
 
     #[inline(always)]
     fn read_later(&self, reader: &mut Reader<'de>) -> Result<T, JsonError> {
-        let (value, at) = apart(*reader).map_err(|error| error.in_field(self.name))?;
-        reader.at = at;
+        let (value, rest) = apart(*reader).map_err(|error| error.in_field(self.name))?;
+        reader.rest = rest;
         Ok(value)
     }
 
@@ -95,8 +95,9 @@ pub trait BySerde<'de, T> {
 impl<'de, T: Deserialize<'de>> BySerde<'de, T> for Field<T> {
     #[inline]
     fn read(&self, reader: &mut Reader<'de>) -> Result<T, JsonError> {
-        let (value, at) = fallback::by_serde(*reader).map_err(|error| error.in_field(self.name))?;
-        reader.at = at;
+        let (value, rest) =
+            fallback::by_serde(*reader).map_err(|error| error.in_field(self.name))?;
+        reader.rest = rest;
         Ok(value)
     }
 
@@ -111,9 +112,9 @@ impl<'de, T: Deserialize<'de>> BySerde<'de, T> for Field<T> {
     }
 }
 
-/// Reads a value in a function of its own; with the place behind it.
+/// Reads a value in a function of its own; with what follows it.
 #[inline(never)]
-fn apart<'de, T: FromJson<'de>>(mut reader: Reader<'de>) -> Result<(T, usize), JsonError> {
+fn apart<'de, T: FromJson<'de>>(mut reader: Reader<'de>) -> Result<(T, &'de [u8]), JsonError> {
     let value = T::from_json(&mut reader)?;
-    Ok((value, reader.at))
+    Ok((value, reader.rest))
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{block::Block, error::JsonError, reader::Reader, skip};
 
-/// Powers of ten that an `f64` holds exactly; a fast number has at most 16 decimals.
+/// Powers of ten; a float holds each of them exactly.
 const TENS: [f64; 17] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16];
 /// The same as whole numbers.
@@ -22,32 +22,46 @@ const WHOLE_TENS: [u64; 17] = {
     tens
 };
 
-/// A run of digits: its value and how many there are. `None` when there are none or more than 16.
-#[inline(always)]
-fn run(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let first = Block::at(bytes, at);
-    match first.digits() {
-        0 => None,
-        8 => long_run(bytes, at, first.value(8)),
-        count => Some((first.value(count), count)),
-    }
+/// A run of 1 to 16 digits.
+struct Run<'de> {
+    value: u64,
+    count: usize,
+    /// The block in which it ends, from its end on.
+    after: Block,
+    /// What follows it.
+    rest: &'de [u8],
 }
 
-/// The same from the ninth digit on.
-#[inline(always)]
-fn long_run(bytes: &[u8], at: usize, high: u64) -> Option<(u64, usize)> {
-    let second = Block::at(bytes, at + 8);
-    match second.digits() {
-        0 => Some((high, 8)),
-        8 if Block::at(bytes, at + 16).digits() > 0 => None,
-        count => Some((high * ten_to(count) + second.value(count), 8 + count)),
+impl<'de> Run<'de> {
+    /// The digits that stand here, `block` being the first of `rest`. None when there are none, or
+    /// more than 16.
+    #[inline(always)]
+    fn at(block: Block, rest: &'de [u8]) -> Option<Self> {
+        match block.digits() {
+            0 => None,
+            8 => Self::long(block.value(8), rest.get(8..).unwrap_or_default()),
+            count => Some(Self {
+                value: block.value(count),
+                count,
+                after: block.after(count),
+                rest: rest.get(count..).unwrap_or_default(),
+            }),
+        }
     }
-}
 
-#[inline(always)]
-fn ten_to(count: usize) -> u64 {
-    // Always within: a block has at most eight digits.
-    WHOLE_TENS.get(count).copied().unwrap_or_default()
+    /// The same from the ninth digit on.
+    #[inline(always)]
+    fn long(high: u64, rest: &'de [u8]) -> Option<Self> {
+        let block = Block::of(rest);
+        let count = block.digits();
+        if count == 0 {
+            return Some(Self { value: high, count: 8, after: block, rest });
+        }
+        let (value, rest) = (block.value(count), rest.get(count..).unwrap_or_default());
+        let after = if count < 8 { block.after(count) } else { Block::of(rest) };
+        let value = high * WHOLE_TENS.get(count)? + value;
+        (after.digits() == 0).then_some(Self { value, count: 8 + count, after, rest })
+    }
 }
 
 impl<'de> Reader<'de> {
@@ -55,40 +69,27 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     pub(super) fn integer(&mut self, what: &'static str) -> Result<(bool, u64), JsonError> {
         self.blank();
-        let negative = self.peek() == b'-';
-        let start = self.at + usize::from(negative);
-        let (size, end) = match run(self.bytes, start) {
-            Some((size, count)) => (size, start + count),
-            None => long_integer(*self, start, what)?,
+        let (negative, digits) = sign(self.rest);
+        let block = Block::of(digits);
+        let (size, rest) = match Run::at(block, digits) {
+            Some(run) if is_whole(&run, block) && !(negative && run.value == 0) => {
+                (run.value, run.rest)
+            }
+            _ => long_integer(*self, what)?,
         };
-        let after = self.bytes.get(end).copied().unwrap_or_default();
-        let leading_nought = self.bytes.get(start) == Some(&b'0') && end > start + 1;
-        if matches!(after, b'.' | b'e' | b'E') || leading_nought || (negative && size == 0) {
-            return Err(self.no_integer(what));
-        }
-        self.at = end;
+        self.rest = rest;
         Ok((negative, size))
-    }
-
-    /// What stands here is a number, or not even that.
-    #[cold]
-    fn no_integer(self, what: &'static str) -> JsonError {
-        match skip::number(self.bytes, self.at) {
-            Ok(_) => JsonError::new(self.at, format!("this number is no {what}")),
-            Err(error) => error,
-        }
     }
 
     /// A decimal as an `f64`.
     #[inline(always)]
     pub(super) fn double(&mut self) -> Result<f64, JsonError> {
         self.blank();
-        if let Some((value, end)) = self.short_decimal(1 << 53) {
-            self.at = end;
-            return Ok(value);
-        }
-        let (value, end) = long_decimal(*self)?;
-        self.at = end;
+        let (value, rest) = match short_decimal(self.rest, 1 << 53) {
+            Some((value, _, rest)) => (value, rest),
+            None => long_decimal(*self)?,
+        };
+        self.rest = rest;
         Ok(value)
     }
 
@@ -98,80 +99,92 @@ impl<'de> Reader<'de> {
         self.blank();
         // Below 2^24 and with at most ten decimals an `f32` holds both parts, and the quotient of
         // two such numbers may be rounded to an `f64` on its way without harm.
-        if let Some((value, end)) = self.short_decimal(1 << 24)
-            && end - self.at <= 10
-        {
-            self.at = end;
-            return Ok(value as f32);
-        }
-        let (value, end) = long_decimal(*self)?;
-        self.at = end;
+        let (value, rest) = match short_decimal(self.rest, 1 << 24) {
+            Some((value, decimals, rest)) if decimals <= 10 => (value as f32, rest),
+            _ => long_decimal(*self)?,
+        };
+        self.rest = rest;
         Ok(value)
     }
+}
 
-    /// A decimal whose digits, read as a whole number, are below `below`; and where it ends.
-    #[inline(always)]
-    fn short_decimal(&self, below: u64) -> Option<(f64, usize)> {
-        let negative = self.peek() == b'-';
-        let start = self.at + usize::from(negative);
-        let (whole, count) = run(self.bytes, start)?;
-        if count > 1 && self.bytes.get(start) == Some(&b'0') {
-            return None;
-        }
-        let mut end = start + count;
-        let mut after = self.bytes.get(end).copied().unwrap_or_default();
-        let (mut digits, mut decimals) = (whole, 0);
-        if after == b'.' {
-            let (part, count) = run(self.bytes, end + 1)?;
-            // Both runs have at most 16 digits; 16 decimals or so many digits are for the long way.
-            let shifted = whole.checked_mul(*WHOLE_TENS.get(count)?)?;
-            (digits, decimals) = (shifted.checked_add(part)?, count);
-            end += 1 + count;
-            after = self.bytes.get(end).copied().unwrap_or_default();
-        }
-        if digits >= below || matches!(after, b'e' | b'E') {
-            return None;
-        }
-        let value = digits as f64 / TENS.get(decimals)?;
-        Some((if negative { -value } else { value }, end))
+/// Whether a number is negative, and what follows its sign.
+#[inline(always)]
+fn sign(rest: &[u8]) -> (bool, &[u8]) {
+    match rest.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, rest),
     }
 }
 
-/// A whole number of 17 digits and more, or none at all; with its end.
+/// Whether `run`, which began with `block`, has no nought in front and nothing behind.
+#[inline(always)]
+fn is_whole(run: &Run<'_>, block: Block) -> bool {
+    let leading_nought = block.byte(0) == b'0' && run.count > 1;
+    !leading_nought && !matches!(run.after.byte(0), b'.' | b'e' | b'E')
+}
+
+/// A decimal whose digits, read as a whole number, are below `below`; how many of them are behind
+/// the point; and what follows.
+#[inline(always)]
+fn short_decimal(rest: &[u8], below: u64) -> Option<(f64, usize, &[u8])> {
+    let (negative, digits) = sign(rest);
+    let block = Block::of(digits);
+    let whole = Run::at(block, digits)?;
+    if block.byte(0) == b'0' && whole.count > 1 {
+        return None;
+    }
+    let (mut value, mut decimals, mut end, mut after) = (whole.value, 0, whole.rest, whole.after);
+    if after.byte(0) == b'.' {
+        let part = whole.rest.get(1..)?;
+        let part = Run::at(Block::of(part), part)?;
+        // Either has at most 16 digits; both together may be too many.
+        value = value.checked_mul(*WHOLE_TENS.get(part.count)?)?.checked_add(part.value)?;
+        (decimals, end, after) = (part.count, part.rest, part.after);
+    }
+    if value >= below || matches!(after.byte(0), b'e' | b'E') {
+        return None;
+    }
+    let value = value as f64 / TENS.get(decimals)?;
+    Some((if negative { -value } else { value }, decimals, end))
+}
+
+/// A whole number of 17 digits and more, or none at all; and what follows.
 #[cold]
 #[inline(never)]
-fn long_integer(
-    reader: Reader<'_>,
-    start: usize,
+fn long_integer<'de>(
+    reader: Reader<'de>,
     what: &'static str,
-) -> Result<(u64, usize), JsonError> {
-    let digits = reader.bytes.get(start..).unwrap_or_default();
-    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if count == 0 {
-        return Err(if start == reader.at {
-            reader.expected(what)
-        } else {
-            reader.no_integer(what)
-        });
+) -> Result<(u64, &'de [u8]), JsonError> {
+    if !matches!(reader.peek(), b'-' | b'0'..=b'9') {
+        return Err(reader.expected(what));
     }
-    let value = digits
-        .iter()
-        .take(count)
-        .try_fold(0_u64, |value, byte| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')));
-    value.map(|value| (value, start + count)).ok_or_else(|| reader.no_integer(what))
+    let mut end = reader;
+    end.pass_number()?;
+    let number = skip::between(reader.rest, end.rest);
+    let (negative, digits) = sign(number);
+    let value = digits.iter().try_fold(0_u64, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    });
+    match value {
+        // serde takes `-0` for a decimal.
+        Some(value) if !(negative && value == 0) => Ok((value, end.rest)),
+        _ => Err(JsonError::new(reader.at(), format!("this number is no {what}"))),
+    }
 }
 
-/// Any decimal, by `serde_json`; with its end.
+/// Any decimal, by `serde_json`; and what follows.
 #[cold]
 #[inline(never)]
-fn long_decimal<T: DeserializeOwned>(reader: Reader<'_>) -> Result<(T, usize), JsonError> {
+fn long_decimal<T: DeserializeOwned>(reader: Reader<'_>) -> Result<(T, &[u8]), JsonError> {
     if !matches!(reader.peek(), b'-' | b'0'..=b'9') {
         return Err(reader.expected("a number"));
     }
-    let end = skip::number(reader.bytes, reader.at)?;
-    let number = reader.bytes.get(reader.at..end).unwrap_or_default();
-    match serde_json::from_slice(number) {
-        Ok(value) => Ok((value, end)),
+    let mut end = reader;
+    end.pass_number()?;
+    match serde_json::from_slice(skip::between(reader.rest, end.rest)) {
+        Ok(value) => Ok((value, end.rest)),
         Err(_) => Err(reader.error("this number is out of range")),
     }
 }

@@ -12,8 +12,11 @@ pub(super) const LEVELS: u8 = 128;
 /// A place in a JSON document, and how much deeper it may go.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'de> {
-    pub(super) bytes: &'de [u8],
-    pub(super) at: usize,
+    /// What has not been read. A slice and not a place in one: going past what was just looked at
+    /// then needs no second check of bounds.
+    pub(super) rest: &'de [u8],
+    /// How long the whole document is.
+    pub(super) len: usize,
     pub(super) levels: u8,
     /// Whether the array or object that it is in has had its first element or key.
     pub(super) started: bool,
@@ -34,34 +37,48 @@ impl<'de> Reader<'de> {
     /// At the start of a document.
     #[inline(always)]
     pub fn new(bytes: &'de [u8]) -> Self {
-        Self { bytes, at: 0, levels: LEVELS, started: false, buffered: false }
+        Self { rest: bytes, len: bytes.len(), levels: LEVELS, started: false, buffered: false }
     }
 
     /// The byte here; nought, which JSON has nowhere, at the end.
     #[inline(always)]
     pub(super) fn peek(&self) -> u8 {
-        match self.bytes.get(self.at) {
+        match self.rest.first() {
             Some(byte) => *byte,
             None => 0,
         }
+    }
+
+    /// How many bytes were read.
+    #[inline(always)]
+    pub(super) fn at(&self) -> usize {
+        self.len - self.rest.len()
+    }
+
+    /// Goes past `count` bytes.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
     /// Goes past what is blank.
     #[inline(always)]
     pub(super) fn blank(&mut self) {
         if self.peek() <= b' ' {
-            self.at = past_blank(self.bytes, self.at);
+            self.rest = past_blank(self.rest);
         }
     }
 
     /// Goes past `token` if it stands here.
     #[inline(always)]
     pub(super) fn take<const N: usize>(&mut self, token: &[u8; N]) -> bool {
-        let here = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) == Some(token);
-        if here {
-            self.at += N;
+        match self.rest.split_first_chunk() {
+            Some((here, rest)) if here == token => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
         }
-        here
     }
 
     /// Reads a value with a reader of its own: this one need not be in memory, and what it knows of
@@ -74,14 +91,14 @@ impl<'de> Reader<'de> {
     pub fn read<T: FromJson<'de>>(&mut self) -> Result<T, JsonError> {
         let mut inner = *self;
         let value = T::from_json(&mut inner)?;
-        self.at = inner.at;
+        self.rest = inner.rest;
         Ok(value)
     }
 
     /// Enters an array or an object.
     #[inline(always)]
     pub(super) fn enter(&mut self) -> Result<(), JsonError> {
-        self.at += 1;
+        self.pass(1);
         self.levels = self.levels.saturating_sub(1);
         self.started = false;
         if self.levels == 0 {
@@ -114,17 +131,17 @@ impl<'de> Reader<'de> {
     /// Something follows.
     #[inline(always)]
     pub fn end(mut self) -> Result<(), JsonError> {
-        self.blank();
-        if self.at < self.bytes.len() {
-            return Err(self.error("something follows the value"));
+        if self.rest.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.blank();
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error("something follows the value")) }
     }
 
     /// An error here.
     #[cold]
     pub(super) fn error(self, what: &'static str) -> JsonError {
-        JsonError::new(self.at, what)
+        JsonError::new(self.at(), what)
     }
 
     /// Something else than `what` stands here.
@@ -140,17 +157,17 @@ impl<'de> Reader<'de> {
             b',' => "a comma",
             b':' => "a colon",
             b'}' | b']' => "a closing bracket",
-            _ if self.at >= self.bytes.len() => "the end",
+            _ if self.rest.is_empty() => "the end",
             _ => "something else",
         };
-        JsonError::new(self.at, format!("expected {what}, found {found}"))
+        JsonError::new(self.at(), format!("expected {what}, found {found}"))
     }
 }
 
-/// The first place from `at` on that is not blank.
+/// What follows what is blank.
 #[inline(never)]
-fn past_blank(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
+fn past_blank(rest: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
-    at + rest.iter().take_while(|byte| blank(byte)).count()
+    let count = rest.iter().take_while(|byte| blank(byte)).count();
+    rest.get(count..).unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 //! else. *Strictly* is how serde reads what it has to hold back, as in a tagged enum: text is UTF-8,
 //! numbers are in range, and no more than so many values lie in each other.
 
-use super::{error::JsonError, reader::Reader, text};
+use super::{block::Block, error::JsonError, reader::Reader, text};
 
 /// How values are read past.
 pub(super) const LOOSELY: bool = false;
@@ -12,9 +12,9 @@ pub(super) const LOOSELY: bool = false;
 pub(super) const STRICTLY: bool = true;
 
 /// What was read past.
-pub(super) struct Skipped {
-    /// The place behind it.
-    pub(super) end: usize,
+pub(super) struct Skipped<'de> {
+    /// What follows it.
+    pub(super) rest: &'de [u8],
     /// How many arrays and objects were open at once.
     pub(super) deepest: usize,
 }
@@ -58,14 +58,14 @@ impl Reader<'_> {
     /// It is no JSON.
     #[inline]
     pub fn skip(&mut self) -> Result<(), JsonError> {
-        self.at = value::<LOOSELY>(*self)?.end;
+        self.rest = value::<LOOSELY>(*self)?.rest;
         Ok(())
     }
 }
 
 /// Reads past one value, with what is blank before it.
 #[inline(never)]
-pub(super) fn value<const STRICT: bool>(mut reader: Reader<'_>) -> Result<Skipped, JsonError> {
+pub(super) fn value<const STRICT: bool>(mut reader: Reader<'_>) -> Result<Skipped<'_>, JsonError> {
     let (mut open, mut deepest) = (Open::default(), 0);
     loop {
         // A value begins here.
@@ -77,7 +77,7 @@ pub(super) fn value<const STRICT: bool>(mut reader: Reader<'_>) -> Result<Skippe
                 if STRICT && open.depth >= usize::from(reader.levels) {
                     return Err(reader.error("more arrays and objects in each other than 127"));
                 }
-                reader.at += 1;
+                reader.pass(1);
                 reader.blank();
                 let closes = if open.in_object() { b'}' } else { b']' };
                 if reader.peek() != closes {
@@ -91,10 +91,10 @@ pub(super) fn value<const STRICT: bool>(mut reader: Reader<'_>) -> Result<Skippe
         }
         // A value has ended here, or an empty array or object ends.
         if open.depth == 0 {
-            return Ok(Skipped { end: reader.at, deepest });
+            return Ok(Skipped { rest: reader.rest, deepest });
         }
         if !after_value::<STRICT>(&mut reader, &mut open)? {
-            return Ok(Skipped { end: reader.at, deepest });
+            return Ok(Skipped { rest: reader.rest, deepest });
         }
     }
 }
@@ -109,7 +109,7 @@ fn after_value<const STRICT: bool>(
         reader.blank();
         match (reader.peek(), open.in_object()) {
             (b',', object) => {
-                reader.at += 1;
+                reader.pass(1);
                 if object {
                     reader.blank();
                     key::<STRICT>(reader)?;
@@ -117,7 +117,7 @@ fn after_value<const STRICT: bool>(
                 return Ok(true);
             }
             (b'}', true) | (b']', false) => {
-                reader.at += 1;
+                reader.pass(1);
                 open.pop();
                 if open.depth == 0 {
                     return Ok(false);
@@ -132,10 +132,7 @@ fn after_value<const STRICT: bool>(
 /// A key and its colon.
 #[inline(always)]
 fn key<const STRICT: bool>(reader: &mut Reader<'_>) -> Result<(), JsonError> {
-    if reader.peek() != b'"' {
-        return Err(reader.expected("a key"));
-    }
-    string::<STRICT>(reader)?;
+    string::<STRICT>(reader, "a key")?;
     reader.colon()
 }
 
@@ -143,12 +140,9 @@ fn key<const STRICT: bool>(reader: &mut Reader<'_>) -> Result<(), JsonError> {
 #[inline(always)]
 fn scalar<const STRICT: bool>(reader: &mut Reader<'_>) -> Result<(), JsonError> {
     match reader.peek() {
-        b'"' => string::<STRICT>(reader),
+        b'"' => string::<STRICT>(reader, "a string"),
         b'-' | b'0'..=b'9' if STRICT => reader.double().map(drop),
-        b'-' | b'0'..=b'9' => {
-            reader.at = number(reader.bytes, reader.at)?;
-            Ok(())
-        }
+        b'-' | b'0'..=b'9' => reader.pass_number(),
         b't' => reader.literal(b"true"),
         b'f' => reader.literal(b"false"),
         b'n' => reader.literal(b"null"),
@@ -156,14 +150,19 @@ fn scalar<const STRICT: bool>(reader: &mut Reader<'_>) -> Result<(), JsonError> 
     }
 }
 
-/// The string whose opening quote stands here.
+/// A string that stands right here, else it was `what` that was expected.
 #[inline(always)]
-fn string<const STRICT: bool>(reader: &mut Reader<'_>) -> Result<(), JsonError> {
+fn string<const STRICT: bool>(
+    reader: &mut Reader<'_>,
+    what: &'static str,
+) -> Result<(), JsonError> {
     if STRICT {
-        return reader.quoted().map(drop);
+        return reader.quoted(what).map(drop);
     }
-    reader.at = text(reader.bytes, reader.at + 1)?;
-    Ok(())
+    if reader.peek() != b'"' {
+        return Err(reader.expected(what));
+    }
+    reader.pass_string()
 }
 
 impl Reader<'_> {
@@ -172,57 +171,82 @@ impl Reader<'_> {
     pub(super) fn literal<const N: usize>(&mut self, word: &[u8; N]) -> Result<(), JsonError> {
         if self.take(word) { Ok(()) } else { Err(self.expected("a value")) }
     }
-}
 
-/// The place behind a string of which `at` is the first byte after its opening quote.
-pub(super) fn text(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
-    loop {
-        at = text::plain(bytes, at);
-        match bytes.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at = escape(bytes, at)?,
-            Some(_) => return Err(JsonError::new(at, "a control character in a string")),
-            None => return Err(JsonError::new(at, "the payload ends in a string")),
+    /// Goes past the string whose opening quote stands here.
+    #[inline(always)]
+    pub(super) fn pass_string(&mut self) -> Result<(), JsonError> {
+        self.pass(1);
+        loop {
+            self.rest = text::past_plain(self.rest);
+            match self.rest.first() {
+                Some(b'"') => {
+                    self.pass(1);
+                    return Ok(());
+                }
+                Some(b'\\') => self.pass_escape()?,
+                Some(_) => return Err(self.error("a control character in a string")),
+                None => return Err(self.error("the payload ends in a string")),
+            }
+        }
+    }
+
+    /// Goes past an escape.
+    fn pass_escape(&mut self) -> Result<(), JsonError> {
+        let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+        match self.rest.get(1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.pass(2),
+            Some(b'u') if self.rest.get(2..6).is_some_and(is_hex) => self.pass(6),
+            _ => return Err(self.error("an escape that JSON does not have")),
+        }
+        Ok(())
+    }
+
+    /// Goes past the number that begins here.
+    #[inline(always)]
+    pub(super) fn pass_number(&mut self) -> Result<(), JsonError> {
+        if self.peek() == b'-' {
+            self.pass(1);
+        }
+        let start = *self;
+        let count = self.pass_digits();
+        if count == 0 || (count > 1 && start.peek() == b'0') {
+            return Err(start.error("a number that JSON does not have"));
+        }
+        if self.peek() == b'.' {
+            self.pass(1);
+            if self.pass_digits() == 0 {
+                return Err(self.error("a number that JSON does not have"));
+            }
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.pass(1);
+            if matches!(self.peek(), b'+' | b'-') {
+                self.pass(1);
+            }
+            if self.pass_digits() == 0 {
+                return Err(self.error("a number that JSON does not have"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes past digits; says how many.
+    #[inline(always)]
+    fn pass_digits(&mut self) -> usize {
+        let mut all = 0;
+        loop {
+            let count = Block::of(self.rest).digits();
+            self.pass(count);
+            all += count;
+            if count < 8 {
+                return all;
+            }
         }
     }
 }
 
-/// The place behind the escape that begins at `at`.
-fn escape(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
-    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
-    match bytes.get(at + 1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-        Some(b'u') if bytes.get(at + 2..at + 6).is_some_and(is_hex) => Ok(at + 6),
-        _ => Err(JsonError::new(at, "an escape that JSON does not have")),
-    }
-}
-
-/// The place behind the number that begins at `at`.
-pub(super) fn number(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
-    let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
-    let digits = |from: usize| {
-        let rest = bytes.get(from..).unwrap_or_default();
-        from + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
-    };
-    let wrong = |at| Err(JsonError::new(at, "a number that JSON does not have"));
-    let start = at + usize::from(byte(at) == b'-');
-    let mut end = digits(start);
-    if end == start || (byte(start) == b'0' && end > start + 1) {
-        return wrong(start);
-    }
-    if byte(end) == b'.' {
-        let part = end + 1;
-        end = digits(part);
-        if end == part {
-            return wrong(end);
-        }
-    }
-    if matches!(byte(end), b'e' | b'E') {
-        let power = end + 1 + usize::from(matches!(byte(end + 1), b'+' | b'-'));
-        end = digits(power);
-        if end == power {
-            return wrong(end);
-        }
-    }
-    Ok(end)
+/// What is in `from` and not in `rest`, a later part of it.
+#[inline(always)]
+pub(super) fn between<'de>(from: &'de [u8], rest: &[u8]) -> &'de [u8] {
+    from.get(..from.len() - rest.len()).unwrap_or_default()
 }

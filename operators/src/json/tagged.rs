@@ -44,7 +44,7 @@ impl<'de> Reader<'de> {
         if opened == Opened::Object {
             while let Some(key) = scan.next_key()? {
                 if key != tag {
-                    scan.at = skip::value::<STRICTLY>(scan)?.end;
+                    scan.rest = skip::value::<STRICTLY>(scan)?.rest;
                 } else if name.is_some() {
                     return Err(scan.duplicate(tag));
                 } else {
@@ -55,12 +55,12 @@ impl<'de> Reader<'de> {
             name = Some(scan.tag(held_back).map_err(|error| error.in_field(tag))?);
             body = Reader { buffered: true, ..scan };
             while scan.next_element()? {
-                scan.at = skip::value::<STRICTLY>(scan)?.end;
+                scan.rest = skip::value::<STRICTLY>(scan)?.rest;
             }
             scan.close_array()?;
         }
         let name = name.ok_or_else(|| scan.missing(tag))?;
-        self.at = scan.at;
+        self.rest = scan.rest;
         Ok(Tagged { body, opened, name })
     }
 
@@ -91,7 +91,7 @@ impl Tagged<'_> {
             };
             let known = variants.iter().flat_map(|names| names.first());
             let what = known.fold(what, |what, name| format!("{what} `{name}`"));
-            JsonError::new(self.body.at, what).in_field(tag)
+            JsonError::new(self.body.at(), what).in_field(tag)
         })
     }
 

@@ -9,51 +9,49 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     pub(super) fn text(&mut self) -> Result<Cow<'de, str>, JsonError> {
         self.blank();
-        if self.peek() != b'"' {
-            return Err(self.expected("a string"));
-        }
-        self.quoted()
+        self.quoted("a string")
     }
 
-    /// The text whose opening quote stands here.
+    /// The text that stands right here, else it was `what` that was expected.
     #[inline(always)]
-    pub(super) fn quoted(&mut self) -> Result<Cow<'de, str>, JsonError> {
-        let start = self.at + 1;
-        let end = plain(self.bytes, start);
-        if self.bytes.get(end) != Some(&b'"') {
-            let (text, end) = escaped(*self)?;
-            self.at = end;
+    pub(super) fn quoted(&mut self, what: &'static str) -> Result<Cow<'de, str>, JsonError> {
+        let Some((b'"', start)) = self.rest.split_first() else { return Err(self.expected(what)) };
+        let end = past_plain(start);
+        let Some((b'"', rest)) = end.split_first() else {
+            let (text, rest) = escaped(*self)?;
+            self.rest = rest;
             return Ok(Cow::Owned(text));
-        }
-        match self.bytes.get(start..end).map(std::str::from_utf8) {
-            Some(Ok(text)) => {
-                self.at = end + 1;
+        };
+        match std::str::from_utf8(skip::between(start, end)) {
+            Ok(text) => {
+                self.rest = rest;
                 Ok(Cow::Borrowed(text))
             }
-            _ => Err(self.error("this string is no UTF-8")),
+            Err(_) => Err(self.error("this string is no UTF-8")),
         }
     }
 }
 
-/// The first place from `at` on with a quote, a backslash, a control character or nothing.
+/// What follows up to the first quote, backslash or control character.
 #[inline(always)]
-pub(super) fn plain(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn past_plain(mut rest: &[u8]) -> &[u8] {
     loop {
-        let count = Block::at(bytes, at).text();
-        at += count;
+        let count = Block::of(rest).text();
+        rest = rest.get(count..).unwrap_or_default();
         if count < 8 {
-            return at;
+            return rest;
         }
     }
 }
 
-/// Text with something escaped in it, by `serde_json`; and where it ends.
+/// Text with something escaped in it, by `serde_json`; and what follows it.
 #[cold]
 #[inline(never)]
-fn escaped(reader: Reader<'_>) -> Result<(String, usize), JsonError> {
-    let end = skip::text(reader.bytes, reader.at + 1)?;
-    match serde_json::from_slice(reader.bytes.get(reader.at..end).unwrap_or_default()) {
-        Ok(text) => Ok((text, end)),
+fn escaped(reader: Reader<'_>) -> Result<(String, &[u8]), JsonError> {
+    let mut end = reader;
+    end.pass_string()?;
+    match serde_json::from_slice(skip::between(reader.rest, end.rest)) {
+        Ok(text) => Ok((text, end.rest)),
         Err(_) => Err(reader.error("this string is no UTF-8, or escapes half a character")),
     }
 }

@@ -300,3 +300,6 @@ pub(crate) fn rows_through<'scope>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

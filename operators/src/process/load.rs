@@ -57,7 +57,7 @@ impl<P: MessageProcessor> TypedModel<P> {
 }
 
 /// Stored form of a state: schema version u32, MessagePack with field names.
-fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
+pub(crate) fn decode_stored<M: TwinModel>(stored: &[u8]) -> Result<M, String> {
     let (version, bytes) = stored.split_first_chunk::<4>().ok_or("it is cut short")?;
     let version = u32::from_le_bytes(*version);
     let newest = M::STATE_VERSION;

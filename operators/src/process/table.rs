@@ -1,9 +1,12 @@
 //! The twins of one model on one worker: an open-addressing index over slots that never move.
 //!
-//! The hash comes with the row. Its low 12 bits chose the bucket and so the worker, so cells are
-//! chosen by the bits above, and the upper 32 bits are the tag that spares most looks at a slot.
-//! The index is 64 tables, one per 64 buckets, which grow one at a time: a table that doubles
-//! re-hashes a sixty-fourth of the twins.
+//! The hash comes with the row. Its low 12 bits chose the bucket and so the worker; its upper 32
+//! bits are the tag of a cell: the low ones of these say where the cell is, the others spare most
+//! looks at a slot. So a cell tells by itself where it belongs, and a table grows without a look at
+//! its twins.
+//!
+//! The index is 64 tables, one per 64 buckets. Each has its own limit of how full it may be, so that
+//! tables which fill at the same pace do not double in the same moment.
 
 use compact_str::CompactString;
 use twinflow_connectors::route::{bucket, twin_hash};
@@ -46,7 +49,7 @@ pub(crate) struct TwinTable<S> {
     slots: usize,
 }
 
-/// Cells of `tag << 32 | slot + 1`, linear probing, at most two thirds full; 0 is empty.
+/// Cells of `tag << 32 | slot + 1`, linear probing; 0 is empty.
 #[derive(Debug, Default)]
 struct Cells {
     cells: Vec<u64>,
@@ -56,6 +59,18 @@ struct Cells {
 #[inline]
 fn cell(hash: u64, slot: u32) -> u64 {
     (hash & 0xffff_ffff_0000_0000) | u64::from(slot + 1)
+}
+
+/// Where the cell of a hash, or a cell, belongs in a table with this mask.
+#[inline]
+fn home(hash: u64, mask: usize) -> usize {
+    (hash >> 32) as usize & mask
+}
+
+/// How many twins a table of so many cells has at most: half of them to three quarters, with
+/// sixteen steps between that neighbours do not share.
+fn room(table: usize, cells: usize) -> usize {
+    cells * (32 + table % 16) / 64
 }
 
 #[inline]
@@ -82,10 +97,16 @@ impl<S> TwinTable<S> {
     /// Makes room in the index for so many twins, so that it need not grow while they come.
     pub(crate) fn expect(&mut self, twins: usize) {
         let each = twins / TABLES;
-        // A table is at most two thirds full, and some get more than their share.
-        let cells = (each + each / 8).saturating_mul(3) / 2;
-        for table in self.tables.iter_mut().filter(|table| table.used == 0) {
-            table.cells = vec![0; cells.next_power_of_two().max(16)];
+        // Some get more than their share.
+        let most = each + each / 8;
+        for (number, table) in self.tables.iter_mut().enumerate() {
+            let mut cells = most.next_power_of_two().max(16);
+            if room(number, cells) < most {
+                cells *= 2;
+            }
+            if table.used == 0 {
+                table.cells = vec![0; cells];
+            }
         }
     }
 
@@ -112,7 +133,7 @@ impl<S> TwinTable<S> {
     pub(crate) fn prefetch_cell(&self, hash: u64) {
         let cells = &self.tables[table_of(hash)].cells;
         let mask = cells.len().wrapping_sub(1);
-        if let Some(cell) = cells.get((hash >> 12) as usize & mask) {
+        if let Some(cell) = cells.get(home(hash, mask)) {
             prefetch(cell);
         }
     }
@@ -125,7 +146,7 @@ impl<S> TwinTable<S> {
         let cells = &self.tables[table_of(hash)].cells;
         let mask = cells.len().wrapping_sub(1);
         for ahead in 0..CELLS_LOOKED_AT {
-            match cells.get(((hash >> 12) as usize).wrapping_add(ahead) & mask) {
+            match cells.get(home(hash, mask).wrapping_add(ahead) & mask) {
                 Some(cell) if *cell != 0 => {
                     if (cell ^ hash) >> 32 == 0 {
                         let slot = (*cell as u32) - 1;
@@ -158,7 +179,7 @@ impl<S> TwinTable<S> {
     pub(crate) fn find_id(&self, hash: u64, id: &[u8]) -> Option<u32> {
         let cells = &self.tables[table_of(hash)].cells;
         let mask = cells.len().checked_sub(1)?;
-        let mut at = (hash >> 12) as usize & mask;
+        let mut at = home(hash, mask);
         loop {
             let cell = cells[at];
             if cell == 0 {
@@ -207,22 +228,13 @@ impl<S> TwinTable<S> {
             }
         };
         let table = table_of(hash);
-        if (self.tables[table].used + 1) * 3 > self.tables[table].cells.len() * 2 {
-            self.grow(table);
-        }
         let cells = &mut self.tables[table];
-        cells.used += 1;
-        put(&mut cells.cells, hash, cell(hash, slot));
-        slot
-    }
-
-    fn grow(&mut self, table: usize) {
-        let larger = (self.tables[table].cells.len() * 2).max(16);
-        let old = std::mem::replace(&mut self.tables[table].cells, vec![0; larger]);
-        for cell in old.into_iter().filter(|cell| *cell != 0) {
-            let hash = twin_hash(self.slot((cell as u32) - 1).id.as_bytes());
-            put(&mut self.tables[table].cells, hash, cell);
+        if cells.used >= room(table, cells.cells.len()) {
+            cells.grow();
         }
+        cells.used += 1;
+        cells.put(cell(hash, slot));
+        slot
     }
 
     /// Forgets a twin and frees its slot.
@@ -231,7 +243,7 @@ impl<S> TwinTable<S> {
         let gone = cell(hash, slot);
         let table = table_of(hash);
         let mask = self.tables[table].cells.len() - 1;
-        let mut hole = (hash >> 12) as usize & mask;
+        let mut hole = home(hash, mask);
         while self.tables[table].cells[hole] != gone {
             hole = (hole + 1) & mask;
         }
@@ -243,9 +255,8 @@ impl<S> TwinTable<S> {
             if next == 0 {
                 break;
             }
-            let home =
-                (twin_hash(self.slot((next as u32) - 1).id.as_bytes()) >> 12) as usize & mask;
-            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+            let behind = at.wrapping_sub(home(next, mask)) & mask;
+            if behind >= (at.wrapping_sub(hole) & mask) {
                 self.tables[table].cells[hole] = next;
                 hole = at;
             }
@@ -273,13 +284,21 @@ impl<S> TwinTable<S> {
     }
 }
 
-fn put(cells: &mut [u64], hash: u64, cell: u64) {
-    let mask = cells.len() - 1;
-    let mut at = (hash >> 12) as usize & mask;
-    while cells[at] != 0 {
-        at = (at + 1) & mask;
+impl Cells {
+    fn put(&mut self, cell: u64) {
+        let mask = self.cells.len() - 1;
+        let mut at = home(cell, mask);
+        while self.cells[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.cells[at] = cell;
     }
-    cells[at] = cell;
+
+    fn grow(&mut self) {
+        let larger = (self.cells.len() * 2).max(16);
+        let old = std::mem::replace(&mut self.cells, vec![0; larger]);
+        old.into_iter().filter(|cell| *cell != 0).for_each(|cell| self.put(cell));
+    }
 }
 
 #[cfg(test)]
@@ -315,6 +334,40 @@ mod tests {
             }
             let walked = table.walk(0, usize::MAX >> 1).filter(|(_, slot)| slot.state.is_some());
             prop_assert_eq!(walked.count(), map.len());
+        }
+    }
+
+    #[test]
+    fn tables_that_fill_together_do_not_double_together() {
+        let mut table = TwinTable::<u8>::default();
+        let mut grown_at = [0; TABLES];
+        for number in 0..400_000 {
+            let hash = twin_hash(format!("twin-{number}").as_bytes());
+            let of = table_of(hash);
+            let before = table.tables[of].cells.len();
+            table.insert(hash, "");
+            if before >= 4096 && table.tables[of].cells.len() > before {
+                grown_at[of] = number;
+            }
+        }
+        // Each has doubled to 8,192 or more; not more than an eighth of them within 4,096 twins.
+        grown_at.sort_unstable();
+        assert!(grown_at[0] > 0);
+        assert!(grown_at.windows(9).all(|some| some[8] - some[0] > 4096), "{grown_at:?}");
+    }
+
+    #[test]
+    fn what_was_expected_is_there_without_growth() {
+        for twins in [0, 1, 1000, 65_536, 100_000] {
+            let mut table = TwinTable::<u8>::default();
+            table.expect(twins);
+            let cells: usize = table.tables.iter().map(|table| table.cells.len()).sum();
+            for number in 0..twins {
+                let id = format!("twin-{number}");
+                table.insert(twin_hash(id.as_bytes()), &id);
+            }
+            let after: usize = table.tables.iter().map(|table| table.cells.len()).sum();
+            assert!(after <= cells + cells / 8, "{twins} twins: {cells} cells, then {after}");
         }
     }
 

@@ -216,7 +216,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let raw = RawMessage { payload: row.payload(), info };
         // The value goes to its place inside the guard: out of it, it would be moved three times.
         let values = &mut self.values;
-        let decoded = guarded(|| MessageOf::<'e, P>::decode(raw).map(|value| values.push(value)));
+        let decoded = guarded(|| MessageOf::<'e, P>::decode_to(raw, values));
         let reason = match decoded {
             Ok(Ok(())) => {
                 self.infos.push(info);

@@ -110,6 +110,7 @@ impl Process {
             dead_letters: Arc::default(),
             quarantine: Arc::default(),
             progress: Arc::clone(&self.progress),
+            watchers: Vec::new(),
             control: Arc::clone(&self.controls[local]),
             limits: Limits::of_worker(PROCESSES * threads),
             on_halt: Arc::new(|why| panic!("{why}")),

@@ -256,7 +256,7 @@ fn a_kind_with_a_reserved_key_or_a_repeated_name_is_refused() {
         }
     }
     let models = ModelKinds::new().with::<Greedy>("a").with::<Turbine>("b").with::<Turbine>("b");
-    let kinds = Registries { models, connectors: ConnectorKinds::stock() };
+    let kinds = Registries { models, ..kinds() };
     let refused = Config::of_text(
         Path::new("twinflow.toml"),
         "models.a = { type = \"b\", limit_celsius = 1 }",

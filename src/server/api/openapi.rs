@@ -90,6 +90,13 @@ const ALL: &[About] = &[
         "give it to its twin once more",
         &[200, 400, 404, 409, 500, 503, 504],
     ),
+    #[cfg(feature = "live-views")]
+    about("GET", "/v1/views", "names of the live views", &[200, 503]),
+    #[cfg(feature = "live-views")]
+    about("GET", "/v1/views/{name}", "a live view and its epoch", &[200, 400, 404, 503]),
+    #[cfg(feature = "live-views")]
+    about("GET", "/v1/views/{name}/changes", "what becomes of it", &[200, 400, 404, 503])
+        .gives("text/event-stream"),
     about("GET", "/v1/quarantine", "twins that are set aside, and why", &[200, 503]),
     about(
         "POST",

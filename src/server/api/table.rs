@@ -9,6 +9,8 @@ use axum::{
 };
 use twinflow_connectors::rest::access::{Audited, Names, Need, Route};
 
+#[cfg(feature = "live-views")]
+use super::views;
 use super::{Api, connections, dead_letters, health, index, metrics, openapi, quarantine, twins};
 
 /// A route and what makes its handler.
@@ -53,6 +55,12 @@ const TABLE: &[Line] = &[
     line("GET", "/v1/dead-letters/{id}", Read, Server, || get(dead_letters::show)),
     line("DELETE", "/v1/dead-letters/{id}", Operate, Server, || delete(dead_letters::remove)),
     line("POST", "/v1/dead-letters/{id}/replay", Operate, Server, || post(dead_letters::replay)),
+    #[cfg(feature = "live-views")]
+    line("GET", "/v1/views", Read, Server, || get(views::list)),
+    #[cfg(feature = "live-views")]
+    line("GET", "/v1/views/{name}", Read, Server, || get(views::show)),
+    #[cfg(feature = "live-views")]
+    line("GET", "/v1/views/{name}/changes", Read, Server, || get(views::changes)),
     line("GET", "/v1/quarantine", Read, Server, || get(quarantine::list)),
     line("POST", "/v1/quarantine/{model}/{id}/release", Operate, Twin, || {
         post(quarantine::release)

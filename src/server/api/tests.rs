@@ -2,6 +2,8 @@
 
 mod hostile;
 mod keys;
+#[cfg(feature = "live-views")]
+mod views;
 
 use std::sync::Arc;
 
@@ -68,7 +70,10 @@ impl Site {
 
     fn with(settings: ApiSettings) -> Self {
         let rest = Rest::mounted();
-        let engine = Engine::builder()
+        let builder = Engine::builder();
+        #[cfg(feature = "live-views")]
+        let builder = views::add(builder);
+        let engine = builder
             .model("counters", Counter)
             .connection("web", rest.clone())
             .memory_store()

@@ -49,8 +49,12 @@ impl Run {
         if child.is_none() && !self.no_supervise {
             return supervise(&config, insecure);
         }
-        let options =
-            StartOptions { recover_from: self.recover_from, keep_unknown: self.keep_unknown };
+        let options = StartOptions {
+            recover_from: self.recover_from,
+            keep_unknown: self.keep_unknown,
+            #[cfg(feature = "live-views")]
+            views: kinds.views.clone(),
+        };
         let stopped = server::run::run(config, insecure, child, options)?;
         complain(&format!("{stopped}\n"));
         Ok(ExitCode::SUCCESS)

@@ -30,7 +30,7 @@ pub(super) struct Place {
 const PLACE_LEN: usize = 20;
 
 impl Place {
-    fn encode(self) -> [u8; PLACE_LEN] {
+    pub(super) fn encode(self) -> [u8; PLACE_LEN] {
         let mut bytes = [0; PLACE_LEN];
         bytes[0..4].copy_from_slice(&self.file.to_le_bytes());
         bytes[4..12].copy_from_slice(&self.at.to_le_bytes());
@@ -39,7 +39,7 @@ impl Place {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (file, bytes) = bytes.split_first_chunk::<4>()?;
         let (at, bytes) = bytes.split_first_chunk::<8>()?;
         let (length, bytes) = bytes.split_first_chunk::<4>()?;

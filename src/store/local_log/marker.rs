@@ -201,6 +201,18 @@ pub(super) fn newer(place: &str, version: u32) -> StoreError {
     }
 }
 
+#[cfg(feature = "testing")]
+pub(super) fn parse_any(bytes: &[u8]) {
+    if let Marker::Ours(known) = parse(bytes) {
+        assert_eq!(text(known).as_bytes(), bytes, "it is what was written and nothing else");
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(super) fn example(proven: u64) -> String {
+    text(Known { log_id: 0x1234, proven })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,10 +48,15 @@ pub fn read(path: &Path) -> Result<Vec<KeyEntry>, ConnectorError> {
     }
     let mut text = String::new();
     file.take(BYTES_MAX).read_to_string(&mut text).map_err(cannot)?;
-    let written: Written = toml::from_str(&text).map_err(|error| {
+    parse(&text).map_err(|why| wrong(path, why))
+}
+
+/// The entries in a file's text; the error says what is wrong and on which line.
+pub(super) fn parse(text: &str) -> Result<Vec<KeyEntry>, String> {
+    let written: Written = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         // The error itself shows the line's text.
-        wrong(path, format!("line {line}: {}", error.message()))
+        format!("line {line}: {}", error.message())
     })?;
     Ok(written.keys)
 }

@@ -411,6 +411,7 @@ pub(crate) fn shared_of(
         dead_letters: Arc::default(),
         quarantine,
         progress: Arc::default(),
+        watchers: Vec::new(),
         control: Arc::default(),
         limits: Limits::of_worker(1),
         on_halt: Arc::new(|_| {}),
