@@ -87,7 +87,6 @@ impl GridOptions {
             keyed: false,
             message: MessageKind::Serde,
             durable: None,
-            message: MessageKind::Serde,
             profile: false,
             plots: None,
             json: self.json,
