@@ -281,7 +281,8 @@ fn request(
     let records = &data.partitions()[0];
     let key = server.key();
     let load = Load { address: server.address(), records, connections, rate: options.rate, key };
-    Ok(Measured { check: server.check(), ..client::load(&load)? })
+    let run = client::load(&load)?;
+    Ok(Measured { check: server.check(), ..run })
 }
 
 /// The quoted latencies of a run.

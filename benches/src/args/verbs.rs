@@ -86,7 +86,6 @@ impl GridOptions {
             connections: 1,
             keyed: false,
             durable: None,
-            message: MessageKind::Serde,
             profile: false,
             plots: None,
             json: self.json,
