@@ -85,6 +85,7 @@ impl GridOptions {
             through: None,
             connections: 1,
             keyed: false,
+            message: MessageKind::Serde,
             durable: None,
             profile: false,
             plots: None,

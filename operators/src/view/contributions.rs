@@ -11,11 +11,14 @@ use crate::{model::TwinModel, process::guard::guarded};
 /// Groups of one view at most; twins of further ones are left out.
 pub(super) const GROUPS_MAX: usize = 100_000;
 
+/// The differences that changes make, the epoch before which that is all, and how many twins are
+/// left out.
+pub(super) type Step = (Vec<(String, Sums)>, u64, u64);
+
 /// Differences of groups, whatever the type of the states.
 pub(super) trait Differences: Send {
-    /// Waits for changes; the differences that they make, the epoch before which that is all, and
-    /// how many twins are left out. `None`: the engine stops.
-    fn next(&mut self) -> Option<(Vec<(String, Sums)>, u64, u64)>;
+    /// Waits for changes. `None`: the engine stops.
+    fn next(&mut self) -> Option<Step>;
 }
 
 pub(super) struct Contributions<M> {
@@ -86,7 +89,7 @@ impl<M: TwinModel> Contributions<M> {
 }
 
 impl<M: TwinModel> Differences for Contributions<M> {
-    fn next(&mut self) -> Option<(Vec<(String, Sums)>, u64, u64)> {
+    fn next(&mut self) -> Option<Step> {
         let (states, through) = self.mailbox.take()?;
         let mut differences = Vec::with_capacity(2 * states.len());
         for (twin, state) in states {
