@@ -1,9 +1,9 @@
 //! Operators of one's own before and after the processor.
 //!
 //! Run it: `cargo run --example custom_operator`. It needs nothing else: the messages come from the
-//! in-process broker. Empty readings are filtered out and gallons become litres before the twins see
-//! them, and a raw timely operator counts what passes. Behind the twins each meter that passes 40
-//! litres is told to the connection "office".
+//! in-process broker. Empty readings are filtered out and gallons become litres before the twins
+//! see them, and a raw timely operator counts what passes. Behind the twins each meter that passes
+//! 40 litres is told to the connection "office".
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

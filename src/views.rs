@@ -1,7 +1,7 @@
 //! Live views of an engine: their threads, what they know, and who listens.
 //!
-//! The computation is in `operators::view`; this file keeps the newest result of each view and tells
-//! it on. Without the feature `live-views` there are none.
+//! The computation is in `operators::view`; this file keeps the newest result of each view and
+//! tells it on. Without the feature `live-views` there are none.
 
 use std::{
     collections::BTreeMap,

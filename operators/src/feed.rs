@@ -136,18 +136,18 @@ impl<'scope> Feed<'scope, Rows> {
         self.each("route", true, move |message, out| out.pass_to(&to(message)?))
     }
 
-    /// As [`Self::flat_map`], with a table at hand: the states of the twins of the model `table`, by
-    /// id, as any `V` that they can be read as.
+    /// As [`Self::flat_map`], with a table at hand: the states of the twins of the model `table`,
+    /// by id, as any `V` that they can be read as.
     ///
     /// Every worker has the whole table. It is filled like any model: by the messages that some
     /// connection brings for it, durable with their epoch, and complete again before the first
     /// message after a restart. A message of epoch *e* sees exactly what the epochs before *e* made
     /// of it. Messages for the table's own model go on as they are.
-    pub fn enrich<V: DeserializeOwned + 'static>(
-        mut self,
-        table: &str,
-        with: impl Fn(&Inbound<'_>, &Table<V>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
-    ) -> Self {
+    pub fn enrich<V, F>(mut self, table: &str, with: F) -> Self
+    where
+        V: DeserializeOwned + 'static,
+        F: Fn(&Inbound<'_>, &Table<V>, &mut Out<'_>) -> Result<(), ProcessingError> + 'static,
+    {
         let shared = Rc::clone(&self.inner.shared);
         let rows = self.inner.rows.take().expect("a feed of rows has its rows");
         let (end, updates) = rows.scope().feedback(1);
@@ -168,10 +168,11 @@ impl<'scope> Feed<'scope, Rows> {
 
     /// Lets any timely operator over frames of rows in.
     ///
-    /// Its contract (law S8): every row leaves on the worker and in the epoch in which it came, none
-    /// is made or lost ([`Self::filter`] and [`Self::flat_map`] do that and count it), an operator
-    /// that changes twin ids gathers the rows anew by owner, and no capability is held longer than
-    /// its rows. With the feature `testing` a breach ends the process and names the operator.
+    /// Its contract (law S8): every row leaves on the worker and in the epoch in which it came,
+    /// none is made or lost ([`Self::filter`] and [`Self::flat_map`] do that and count it), an
+    /// operator that changes twin ids gathers the rows anew by owner, and no capability is held
+    /// longer than its rows. With the feature `testing` a breach ends the process and names the
+    /// operator.
     pub fn through_timely(
         self,
         name: &str,
@@ -225,8 +226,8 @@ impl<'scope> Feed<'scope, Changes> {
     }
 
     /// Gives the changes of a model's twins to `with`, as a stream: first all twins that are there,
-    /// then what each epoch makes of them, whether that is committed yet or not. What is built on it
-    /// holds up no acknowledgement, as long as it gives its thread back.
+    /// then what each epoch makes of them, whether that is committed yet or not. What is built on
+    /// it holds up no acknowledgement, as long as it gives its thread back.
     ///
     /// A twin that changed has one change an epoch. The start fails when the model's states are no
     /// `M`, or when there is no such model.

@@ -1,5 +1,5 @@
-//! The contract of an operator over rows, looked after where tests run (law S8): every row leaves in
-//! the epoch in which it came, none is made or lost, and no epoch is held up.
+//! The contract of an operator over rows, looked after where tests run (law S8): every row leaves
+//! in the epoch in which it came, none is made or lost, and no epoch is held up.
 
 use std::{
     collections::{BTreeMap, HashMap},

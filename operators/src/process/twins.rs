@@ -177,8 +177,8 @@ fn drop_dead_letter(scope: &mut EpochScope<'_>, row: Row<'_>) {
     }
 }
 
-/// An undeliverable row, or one that a pipeline could not handle, becomes a dead letter in the frame
-/// of its position (law S7).
+/// An undeliverable row, or one that a pipeline could not handle, becomes a dead letter in the
+/// frame of its position (law S7).
 fn set_aside(scope: &mut EpochScope<'_>, row: Row<'_>) {
     let attributes = row.attributes();
     let name = |wanted: &str| attributes.names().find(|(key, _)| *key == wanted).map(|(_, v)| v);

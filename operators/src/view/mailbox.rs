@@ -77,7 +77,7 @@ impl<M> Mailbox<M> {
     }
 
     /// What a worker saw, and the epoch before which it has seen all.
-    fn put(&self, worker: usize, changes: Vec<Change<M>>, before: u64) {
+    pub(super) fn put(&self, worker: usize, changes: Vec<Change<M>>, before: u64) {
         let mut inner = self.inner();
         for Change { epoch, twin, is, .. } in changes {
             inner.uncommitted.entry(epoch).or_default().push((twin, is));

@@ -94,7 +94,7 @@ fn cost_of_operators_before_the_twins() {
         .map(|_| frame(0, (0..1024).map(|n| (n, format!("turbine-{n}"), payload(n)))))
         .collect();
     let count = 64.0 * 1024.0;
-    let mut measure = |what: &str, run: &mut dyn FnMut(&Frame)| {
+    let measure = |what: &str, run: &mut dyn FnMut(&Frame)| {
         let mut best = f64::INFINITY;
         for _ in 0..15 {
             let start = std::time::Instant::now();
