@@ -1,5 +1,6 @@
-//! Readings in raw units, a table of sensors beside them. Run it: `cargo run --example
-//! enrich_from_table`. It needs nothing else: both streams come from in-process brokers.
+//! Readings in raw units, a table of sensors beside them. Run it:
+//! `cargo run --example enrich_from_table`. It needs nothing else: both streams come from
+//! in-process brokers.
 //!
 //! The table is a model like any other: `sensor` has one twin for each sensor, and what the office
 //! says of it is its state. `enrich` gives each reading the table; a sensor that moves to another

@@ -33,8 +33,7 @@ impl ViewRun {
     /// Runs until the engine stops; gives every update to `publish`.
     pub fn run(self, mut publish: impl FnMut(ViewUpdate)) {
         let mut differences = self.0;
-        // One worker on this thread, as in `timely::execute_directly`, whose closure has to be
-        // Sync.
+        // One worker on this thread. `timely::execute_directly` wants a closure that is Sync.
         let allocator = Allocator::Thread(Thread::default());
         let mut worker = Worker::new(timely::WorkerConfig::default(), allocator, None);
         let changed = Rc::new(RefCell::new(Vec::new()));

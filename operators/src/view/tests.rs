@@ -117,7 +117,7 @@ fn groups_move_and_vanish_as_their_twins_do_and_sums_stay_exact() {
     fed.end();
 }
 
-/// `cargo test --release -p twinflow-operators --features live-views,testing --lib cost_of_a_view
+/// `cargo test --release -p twinflow-operators --features live-views --lib cost_of_a_view
 /// -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build on a quiet machine"]

@@ -89,11 +89,13 @@ fn said_of(with: impl for<'s> FnOnce(Rows<'s>) -> Rows<'s> + Send + Sync + 'stat
     })
 }
 
+type Give<'g> = &'g mut dyn FnMut(&Capability<u64>, Frame);
+
 /// An operator that does `each` with every frame.
-fn unary<'s, F>(rows: Rows<'s>, mut each: F) -> Rows<'s>
-where
-    F: FnMut(&Capability<u64>, Frame, &mut dyn FnMut(&Capability<u64>, Frame)) + 'static,
-{
+fn unary<'s>(
+    rows: Rows<'s>,
+    mut each: impl FnMut(&Capability<u64>, Frame, Give<'_>) + 'static,
+) -> Rows<'s> {
     rows.unary::<NoopBuilder<Frame>, _, _, _>(Pipeline, "mine", move |initial, _| {
         drop(initial);
         move |input, output| {
