@@ -11,11 +11,20 @@ use crate::{model::TwinModel, process::guard::guarded};
 /// Groups of one view at most; twins of further ones are left out.
 pub(super) const GROUPS_MAX: usize = 100_000;
 
+/// What a view does at once: epochs that came together.
+pub(super) struct Step {
+    /// What is added to groups, and taken from them.
+    pub(super) differences: Vec<(String, Sums)>,
+    /// The epoch before which that is all.
+    pub(super) through: u64,
+    /// How many twins are left out.
+    pub(super) left_out: u64,
+}
+
 /// Differences of groups, whatever the type of the states.
 pub(super) trait Differences: Send {
-    /// Waits for changes; the differences that they make, the epoch before which that is all, and
-    /// how many twins are left out. `None`: the engine stops.
-    fn next(&mut self) -> Option<(Vec<(String, Sums)>, u64, u64)>;
+    /// Waits for changes. `None`: the engine stops.
+    fn next(&mut self) -> Option<Step>;
 }
 
 pub(super) struct Contributions<M> {
@@ -86,7 +95,7 @@ impl<M: TwinModel> Contributions<M> {
 }
 
 impl<M: TwinModel> Differences for Contributions<M> {
-    fn next(&mut self) -> Option<(Vec<(String, Sums)>, u64, u64)> {
+    fn next(&mut self) -> Option<Step> {
         let (states, through) = self.mailbox.take()?;
         let mut differences = Vec::with_capacity(2 * states.len());
         for (twin, state) in states {
@@ -96,6 +105,6 @@ impl<M: TwinModel> Differences for Contributions<M> {
             }
             self.twin(twin, state, &mut differences);
         }
-        Some((differences, through, self.left_out.len() as u64))
+        Some(Step { differences, through, left_out: self.left_out.len() as u64 })
     }
 }

@@ -121,7 +121,7 @@ fn groups_move_and_vanish_as_their_twins_do_and_sums_stay_exact() {
 /// -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build on a quiet machine"]
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement")]
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn cost_of_a_view() {
     const TWINS: u64 = 100_000;
     for (per_epoch, epochs) in [(1u64, 20_000u64), (1000, 200), (50_000, 10)] {

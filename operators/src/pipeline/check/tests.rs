@@ -72,13 +72,17 @@ fn said_of(with: impl for<'s> FnOnce(Rows<'s>) -> Rows<'s> + Send + Sync + 'stat
         for epoch in 1..=3 {
             frames.borrow_mut().push_back((epoch, Some(frame(&[epoch * 2, epoch * 2 + 1]))));
             activator.activate();
-            (0..20).for_each(|_| drop(worker.step()));
+            for _ in 0..20 {
+                worker.step();
+            }
         }
         frames.borrow_mut().push_back((4, None));
         activator.activate();
         for secs in 0..20 {
             time.store(secs * 1_000_000, Ordering::SeqCst);
-            (0..5).for_each(|_| drop(worker.step_or_park(Some(Duration::from_millis(60)))));
+            for _ in 0..5 {
+                worker.step_or_park(Some(Duration::from_millis(60)));
+            }
             if !breaches.borrow().is_empty() {
                 break;
             }

@@ -81,7 +81,7 @@ struct Reading {
 /// `cargo test --release -p twinflow-operators --lib cost_of -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, for a release build on a quiet machine"]
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement")]
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn cost_of_operators_before_the_twins() {
     let shared = shared(1);
     let payload = |n: u64| {
