@@ -99,6 +99,6 @@ impl<M: TwinModel> Differences for Contributions<M> {
             }
             self.twin(twin, state, &mut differences);
         }
-        Some((differences, through, self.left_out.len() as u64))
+        Some(Step { differences, through, left_out: self.left_out.len() as u64 })
     }
 }

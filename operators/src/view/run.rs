@@ -8,7 +8,10 @@ use timely::{
     worker::Worker,
 };
 
-use super::{Sums, contributions::Differences};
+use super::{
+    Sums,
+    contributions::{Differences, Step},
+};
 
 /// What an epoch, or several that came together, made of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl ViewRun {
 
     /// Runs until the engine stops; gives every update to `publish`.
     pub fn run(self, mut publish: impl FnMut(ViewUpdate)) {
-        let mut differences = self.0;
+        let mut source = self.0;
         // One worker on this thread. `timely::execute_directly` wants a closure that is Sync.
         let allocator = Allocator::Thread(Thread::default());
         let mut worker = Worker::new(timely::WorkerConfig::default(), allocator, None);
@@ -46,7 +49,7 @@ impl ViewRun {
             });
             noting.probe().0
         });
-        while let Some((differences, through, left_out)) = differences.next() {
+        while let Some(Step { differences, through, left_out }) = source.next() {
             for (group, difference) in differences {
                 input.update(group, difference);
             }
