@@ -1,6 +1,8 @@
 //! Every parser of this program with what it is tried on, as
 //! [`connectors::fuzz`](crate::connectors::fuzz) describes it (feature `testing`).
 
+mod declared;
+
 pub use twinflow_operators::fuzz::Target;
 
 /// The targets of all three crates in this build.
@@ -8,6 +10,7 @@ pub fn targets() -> Vec<Target> {
     let mut all = twinflow_connectors::fuzz::targets();
     all.extend(twinflow_operators::fuzz::targets());
     all.extend(crate::engine::fuzz::TARGETS);
+    all.push(declared::TARGET);
     all.push(crate::config::fuzz::TARGET);
     #[cfg(feature = "local-log")]
     all.extend(crate::store::fuzz::TARGETS);
