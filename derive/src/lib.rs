@@ -23,15 +23,15 @@ use proc_macro::TokenStream;
 /// # Fields
 ///
 /// Whole numbers to 64 bits, `f64`, `f32`, `bool`, `String`, `&str`, `Cow<str>`, types that derive
-/// `TwinMessage`, and `Option`, `Vec` and `Box` of these are read in the same scan. Text is borrowed
-/// from the payload where the type allows it, without `#[serde(borrow)]`. A field of any other type
-/// that is `Deserialize` is read by serde.
+/// `TwinMessage`, and `Option`, `Vec` and `Box` of these are read in the same scan. Text is
+/// borrowed from the payload where the type allows it, without `#[serde(borrow)]`. A field of any
+/// other type that is `Deserialize` is read by serde.
 ///
 /// # Types
 ///
-/// Structs with named fields or with one unnamed field, and enums with `#[serde(tag = "...")]` whose
-/// variants are units, structs or hold one struct that derives `TwinMessage`. Lifetimes may be
-/// parameters, types may not.
+/// Structs with named fields or with one unnamed field, and enums with `#[serde(tag = "...")]`
+/// whose variants are units, structs or hold one struct that derives `TwinMessage`. Lifetimes may
+/// be parameters, types may not.
 ///
 /// # Attributes
 ///

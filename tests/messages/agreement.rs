@@ -16,7 +16,11 @@ macro_rules! twice {
             use super::{Level, text};
             use twinflow::TwinMessage;
             $(#[derive(Debug, TwinMessage)] $item)*
-            impl Default for Settled { fn default() -> Self { Self { speed: 1.5, name: text(), gone: 7 } } }
+            impl Default for Settled {
+                fn default() -> Self {
+                    Self { speed: 1.5, name: text(), gone: 7 }
+                }
+            }
         }
         #[expect(dead_code, reason = "fields are compared by what Debug writes")]
         pub(crate) mod by_serde {
@@ -24,7 +28,11 @@ macro_rules! twice {
             use super::{Level, text};
             use serde::Deserialize;
             $(#[derive(Debug, Deserialize)] $item)*
-            impl Default for Settled { fn default() -> Self { Self { speed: 1.5, name: text(), gone: 7 } } }
+            impl Default for Settled {
+                fn default() -> Self {
+                    Self { speed: 1.5, name: text(), gone: 7 }
+                }
+            }
         }
     };
 }

@@ -1,8 +1,8 @@
 //! Reads past a value of which nothing is kept, and checks it on the way.
 //!
 //! *Loosely* is how `serde_json` reads past what a type does not ask for: the grammar and nothing
-//! else. *Strictly* is how serde reads what it has to hold back, as in a tagged enum: text is UTF-8,
-//! numbers are in range, and no more than so many values lie in each other.
+//! else. *Strictly* is how serde reads what it has to hold back, as in a tagged enum: text is
+//! UTF-8, numbers are in range, and no more than so many values lie in each other.
 
 use super::{block::Block, error::JsonError, reader::Reader, text};
 
