@@ -11,9 +11,15 @@ use crate::{model::TwinModel, process::guard::guarded};
 /// Groups of one view at most; twins of further ones are left out.
 pub(super) const GROUPS_MAX: usize = 100_000;
 
-/// The differences that changes make, the epoch before which that is all, and how many twins are
-/// left out.
-pub(super) type Step = (Vec<(String, Sums)>, u64, u64);
+/// What a view does at once: epochs that came together.
+pub(super) struct Step {
+    /// What is added to groups, and taken from them.
+    pub(super) differences: Vec<(String, Sums)>,
+    /// The epoch before which that is all.
+    pub(super) through: u64,
+    /// How many twins are left out.
+    pub(super) left_out: u64,
+}
 
 /// Differences of groups, whatever the type of the states.
 pub(super) trait Differences: Send {
