@@ -5,8 +5,8 @@
 //! what it refuses is refused. Where it is slow to be sure (numbers of many digits, escaped text)
 //! the piece is given to `serde_json` itself.
 //!
-//! Estimate: a payload of 100 bytes with six fields takes 60-90 ns; each field costs 5 ns for its
-//! key, 3-5 ns for short text or a small number and 5-8 ns for a decimal or a long number.
+//! Estimate: 60-90 ns for a payload of 100 bytes with six fields. Measured: 0.6 of the time of
+//! `serde_json`, 160-250 ns; text that is only read past costs as much as there.
 
 mod block;
 mod error;

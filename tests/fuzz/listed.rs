@@ -41,12 +41,12 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Source files of the three crates, without tests and the demonstration.
+/// Source files of the three crates, without tests, targets and the demonstration.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && !["tests", "demo", "conformance"].contains(&name) {
+        if path.is_dir() && !["tests", "demo", "conformance", "fuzz"].contains(&name) {
             sources(&path, found);
         } else if name.ends_with(".rs") && name != "tests.rs" && name != "fuzz.rs" {
             found.push(path);

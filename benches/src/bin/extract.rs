@@ -1,6 +1,7 @@
 //! Reads the messages of W1 by `serde_json` and by the derive, in turn, and nothing else.
 //!
-//! Estimate: `serde_json` 225-255 ns a message of 100 bytes, the derive 60-90.
+//! Estimate: `serde_json` 225-255 ns a message of 100 bytes, the derive 60-90; it came out at 0.6
+//! of `serde_json`.
 
 #![expect(clippy::print_stdout, reason = "results go to standard output")]
 
