@@ -108,7 +108,6 @@ pub trait TwinMessage<'m>: Sized {
     /// # Errors
     ///
     /// As [`Self::decode`]; nothing was added then.
-    #[doc(hidden)]
     #[inline]
     fn decode_to(raw: RawMessage<'m>, to: &mut Vec<Self>) -> Result<(), DecodeError> {
         to.push(Self::decode(raw)?);
