@@ -171,12 +171,6 @@ impl<S> TwinTable<S> {
     /// The slot of a twin.
     #[inline]
     pub(crate) fn find(&self, hash: u64, id: &str) -> Option<u32> {
-        self.find_id(hash, id.as_bytes())
-    }
-
-    /// The same by the bytes of its id, which need not be looked at again to be text.
-    #[inline]
-    pub(crate) fn find_id(&self, hash: u64, id: &[u8]) -> Option<u32> {
         let cells = &self.tables[table_of(hash)].cells;
         let mask = cells.len().checked_sub(1)?;
         let mut at = home(hash, mask);
@@ -187,7 +181,7 @@ impl<S> TwinTable<S> {
             }
             if (cell ^ hash) >> 32 == 0 {
                 let slot = (cell as u32) - 1;
-                if self.slot(slot).id.as_bytes() == id {
+                if self.slot(slot).is(id.as_bytes()) {
                     return Some(slot);
                 }
             }
