@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -45,6 +45,8 @@ pub struct Dataflow {
     rang: Arc<Notify>,
     patience: Duration,
     epoch: AtomicU64,
+    /// How the newest session ended, so that who waits in vain says it.
+    over: Arc<Mutex<Option<String>>>,
 }
 
 impl Dataflow {
@@ -69,14 +71,18 @@ impl Dataflow {
         wake.attach(move || bell.notify_one());
         let edge = Edge::new(1, models, Arc::new(clock));
         let slot = Slot::new(place, edge, Arc::clone(&wake), OUTBOX_LIMITS);
-        Self { slot, wake, rang, patience, epoch: AtomicU64::new(0) }
+        Self { slot, wake, rang, patience, epoch: AtomicU64::new(0), over: Arc::default() }
     }
 
     /// Opens a link and runs a session on it.
     pub fn run<C: Connector>(&self, mut connector: C) -> Session<C> {
         let link = self.slot.open();
+        let over = Arc::clone(&self.over);
+        *over.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let task = tokio::spawn(async move {
             let result = connector.run(link).await;
+            let how = format!("its session ended with {result:?}");
+            *over.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
             (connector, result)
         });
         Session { task, slot: Arc::clone(&self.slot), patience: self.patience }
@@ -98,7 +104,7 @@ impl Dataflow {
             }
         };
         if timeout(self.patience, waiting).await.is_err() {
-            panic!("{rule}: nothing of that after {:?}", self.patience);
+            panic!("{rule}: nothing of that after {:?}; {}", self.patience, self.state());
         }
     }
 
@@ -120,9 +126,15 @@ impl Dataflow {
             }
         };
         if timeout(self.patience, waiting).await.is_err() {
-            panic!("{rule}: {} of {count} rows came in {:?}", rows.len(), self.patience);
+            let (came, state) = (rows.len(), self.state());
+            panic!("{rule}: {came} of {count} rows came in {:?}; {state}", self.patience);
         }
         rows
+    }
+
+    fn state(&self) -> String {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        over.unwrap_or_else(|| "its session still runs".into())
     }
 
     /// Takes what is there now.

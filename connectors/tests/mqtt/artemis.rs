@@ -30,7 +30,7 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 pub(crate) struct Artemis {
     child: Child,
     pub(crate) address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// The jars, fetched once for a target directory.
@@ -85,7 +85,7 @@ impl Artemis {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         for _ in 0..600 {
             if TcpStream::connect(address).is_ok() {
-                return Self { child, address, _folder: folder };
+                return Self { child, address, folder };
             }
             sleep(Duration::from_millis(50));
         }
@@ -102,5 +102,9 @@ impl Drop for Artemis {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.folder.path().join("log"));
+            eprintln!("Artemis said: {}", log.unwrap_or_default());
+        }
     }
 }
