@@ -178,8 +178,9 @@ impl<'f> FrameView<'f> {
         self.directory.len() / ENTRY
     }
 
+    /// The entry of a row, for who looks ahead.
     #[inline]
-    fn entry(&self, index: usize) -> &'f [u8; ENTRY] {
+    pub fn entry(&self, index: usize) -> &'f [u8; ENTRY] {
         self.directory[index * ENTRY..][..ENTRY].try_into().expect("sixteen bytes of a directory")
     }
 

@@ -61,6 +61,13 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// Whether a store writes it in another form than a part has, or leaves it out.
+    #[inline]
+    fn is_translated(self) -> bool {
+        use EntryKind::{DeadLetter, DeadLetterDropped, DeadLetterKept, Void};
+        matches!(self, DeadLetter | DeadLetterDropped | DeadLetterKept | Void)
+    }
+
     /// Whether it belongs to a twin, and so to the worker of its bucket.
     pub fn is_of_twin(self) -> bool {
         matches!(self, Self::State | Self::Removal | Self::Route | Self::MessageId)
@@ -117,6 +124,8 @@ pub struct EpochPart {
     swept: Swept,
     /// Not 0: many epochs write to it, and this tells it from others of the worker.
     number: u32,
+    /// Whether any entry is one that a store does not write as it is.
+    translated: bool,
 }
 
 /// What a part holds of a sweep.
@@ -215,6 +224,7 @@ impl EpochPart {
         let len = (self.bytes.len() - start - 4) as u32;
         self.bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
         self.entries += 1;
+        self.translated |= kind.is_translated();
         Ok(())
     }
 
@@ -246,6 +256,7 @@ impl EpochPart {
     /// Takes back the entry that begins at `at`: it is said again further on.
     pub(crate) fn void(&mut self, at: usize) {
         self.bytes[at + 4] = EntryKind::Void as u8;
+        self.translated = true;
     }
 
     /// What tells a part that many epochs write to from others of its worker; else 0.
@@ -258,6 +269,7 @@ impl EpochPart {
     pub fn extend(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         self.entries += other.entries;
+        self.translated |= other.translated;
         self.swept.extend(&other.swept);
     }
 
@@ -265,6 +277,13 @@ impl EpochPart {
     pub fn put_bytes(&mut self, bytes: &[u8], entries: u32) {
         self.bytes.extend_from_slice(bytes);
         self.entries += entries;
+        self.translated = true;
+    }
+
+    /// Whether a store may write all entries as they are, without a look at each: none is of a dead
+    /// letter, and nothing was taken back.
+    pub fn is_plain(&self) -> bool {
+        !self.translated
     }
 
     /// What it holds of a sweep.

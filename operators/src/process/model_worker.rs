@@ -48,6 +48,10 @@ const CELLS_AHEAD: usize = 32;
 const SLOTS_AHEAD: usize = 16;
 const TWINS_AHEAD: usize = 6;
 
+/// Cache lines of a row that `run` asks for.
+const ROW_LINES: usize = 4;
+const LINE: usize = 64;
+
 /// Slots that a sweep looks at in one epoch at most, with twins or without.
 const SLOTS_SWEPT_MAX: u32 = 65_536;
 
@@ -103,6 +107,16 @@ pub(super) struct RowPlace {
     pub(super) next: u32,
 }
 
+/// A twin that the epoch has rows of.
+#[derive(Clone, Copy, Debug)]
+struct Touched {
+    /// Its slot.
+    index: u32,
+    /// Number of its first row.
+    first: u32,
+    hash: u64,
+}
+
 /// The typed one.
 pub(crate) struct TypedModel<P: MessageProcessor> {
     pub(super) name: Arc<str>,
@@ -121,8 +135,8 @@ pub(crate) struct TypedModel<P: MessageProcessor> {
     pub(super) quarantined: HashSet<Box<str>>,
     /// Rows of the epoch.
     pub(super) rows: Vec<RowPlace>,
-    /// Twins of the epoch in the order of their first row, with their hash.
-    touched: Vec<(u32, u64)>,
+    /// Twins of the epoch in the order of their first row.
+    touched: Vec<Touched>,
     pub(super) calls: Calls,
     failing: Failing,
     pub(super) watchers: Vec<Watcher<P::Model>>,
@@ -181,6 +195,22 @@ impl<P: MessageProcessor> TypedModel<P> {
             if let Some(head) = view.row(index).bytes().first_chunk::<48>() {
                 prefetch(head);
             }
+        }
+    }
+
+    /// Asks for the directory's entry of a row. An epoch's rows do not all stay in the nearest
+    /// caches between `gather` and `run`.
+    #[inline]
+    fn ask_for_entry(&self, frames: &[FrameView<'_>], number: u32) {
+        let RowPlace { frame, row, .. } = self.rows[number as usize];
+        prefetch(frames[frame as usize].entry(row as usize));
+    }
+
+    /// Asks for a row, as far as most are long; its entry was asked for before.
+    #[inline]
+    fn ask_for_row(&self, frames: &[FrameView<'_>], number: u32) {
+        for line in self.row(frames, number).bytes().iter().step_by(LINE).take(ROW_LINES) {
+            prefetch(line);
         }
     }
 
@@ -257,7 +287,7 @@ impl<P: MessageProcessor> TypedModel<P> {
         let slot = self.table.slot_mut(index);
         if slot.first == NO_ROW {
             slot.first = number;
-            self.touched.push((index, hash));
+            self.touched.push(Touched { index, first: number, hash });
         } else {
             self.rows[slot.last as usize].next = number;
         }
@@ -317,21 +347,23 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
         let setup = &scope.shared.setup;
         let notes = setup.quarantine.notes().filter(|_| setup.edge.is_careful());
         let (activity, notes) = (&setup.control.activity, notes.cloned());
-        for (at, (index, hash)) in touched.iter().enumerate() {
-            if let Some((ahead, _)) = touched.get(at + TWINS_AHEAD) {
-                self.table.prefetch_state(*ahead);
-                self.places.prefetch_entry(*ahead, scope.part);
+        for (at, &Touched { index, hash, .. }) in touched.iter().enumerate() {
+            if let Some(ahead) = touched.get(at + TWINS_AHEAD) {
+                self.table.prefetch_state(ahead.index);
+                self.places.prefetch_entry(ahead.index, scope.part);
+                self.ask_for_row(frames, ahead.first);
             }
-            if let Some((ahead, _)) = touched.get(at + 2 * TWINS_AHEAD) {
-                self.places.prefetch(*ahead);
+            if let Some(ahead) = touched.get(at + 2 * TWINS_AHEAD) {
+                self.places.prefetch(ahead.index);
+                self.ask_for_entry(frames, ahead.first);
             }
             let noted = notes.as_ref().map(|notes| {
                 // Other workers are waited for here.
                 activity.leave();
-                notes.note(&self.note(frames, slots, *index))
+                notes.note(&self.note(frames, slots, index))
             });
-            activity.enter(self.number, &self.table.slot(*index).id);
-            run.twin(self, scope, (*index, *hash), &mut calls);
+            activity.enter(self.number, &self.table.slot(index).id);
+            run.twin(self, scope, (index, hash), &mut calls);
             drop(noted);
         }
         activity.leave();

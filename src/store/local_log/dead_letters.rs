@@ -232,6 +232,10 @@ impl DeadLetters {
     /// without what was taken back; says how many those are.
     pub(super) fn copy(&mut self, part: &EpochPart, body: &mut Vec<u8>) -> Result<u32, StoreError> {
         let bytes = part.bytes();
+        if part.is_plain() {
+            body.extend_from_slice(bytes);
+            return Ok(part.len());
+        }
         let (mut copied, mut at) = (0, 0);
         let mut written = part.len();
         for entry in entries(bytes) {
