@@ -29,6 +29,8 @@ pub enum Mistake {
     SegmentsReplaced,
     /// Whatever an older generation wrote late counts, too.
     LateFramesCount,
+    /// States that are owed to a group are written when the next one has changed them.
+    StatesWrittenLate,
 }
 
 #[cfg(feature = "testing")]

@@ -252,13 +252,13 @@ impl<'scope> Feed<'scope, Changes> {
         }
         let Inner { processed, mut source_parts, shared, sides, .. } = self.inner;
         let processed = processed.expect("a feed of changes was processed");
-        let Processed { changed, mut link_rows, twins: _ } = processed;
+        let Processed { changed, mut link_rows, twins } = processed;
         for side in sides.take() {
             source_parts = source_parts.concat(side.parts);
             link_rows = link_rows.concat(side.link_rows);
         }
         let names = shared.setup.first_part.clone().filter(|_| shared.setup.index == 0);
-        let durable = persist(changed, source_parts, &shared, names);
+        let durable = persist(changed, source_parts, twins, &shared, names);
         let committed = commit(durable, Arc::clone(&shared.setup.store));
         let sent = send(link_rows, committed, &shared);
         acknowledge(sent, &shared);

@@ -48,15 +48,20 @@ impl Gathered {
         says
     }
 
+    /// The part with this number, if it is here.
+    pub(crate) fn numbered(&mut self, number: u32) -> Option<&mut EpochPart> {
+        self.parts.iter_mut().map(|it| &mut it.part).find(|part| part.number() == number)
+    }
+
     /// The first part, if no epoch from `end` on writes to it, with its last epoch.
     pub(crate) fn take_before(&mut self, end: u64) -> Option<(u64, EpochPart)> {
         self.parts.front().filter(|front| front.last < end)?;
         self.parts.pop_front().map(|front| (front.last, front.part))
     }
 
-    /// Bytes of all parts.
+    /// Bytes of all parts, with what is owed to them.
     pub(crate) fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.part.bytes().len() as u64).sum()
+        self.parts.iter().map(|part| part.part.size() as u64).sum()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hands an epoch's changes to the store and keeps its capability until they are durable.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use timely::{
     container::CapacityContainerBuilder,
@@ -14,6 +14,7 @@ use timely::{
 use crate::{
     gathered::Gathered,
     mistakes::{self, Mistake},
+    process::{twins::Twins, write_owed},
     store::EpochPart,
     worker::WorkerShared,
 };
@@ -26,6 +27,7 @@ pub(crate) type Durable = Vec<u64>;
 pub(crate) fn persist<'scope>(
     changed: Stream<'scope, u64, Vec<u64>>,
     source_parts: Stream<'scope, u64, Vec<EpochPart>>,
+    twins: Rc<RefCell<Twins>>,
     shared: &Rc<WorkerShared>,
     first: Option<EpochPart>,
 ) -> Stream<'scope, u64, Durable> {
@@ -83,6 +85,11 @@ pub(crate) fn persist<'scope>(
                 let cut = store.cut(worker, closed, gathered.bytes() + source_bytes);
                 // The end of a group is one epoch for all workers, and may be ahead of this one.
                 if cut > handed && cut <= closed {
+                    let twins = &mut *twins.borrow_mut();
+                    // No epoch behind the cut has begun: that would have written them.
+                    if let Some(part) = twins.owes().and_then(|number| gathered.numbered(number)) {
+                        write_owed(&shared, twins, part);
+                    }
                     hand_over(gathered, &mut of_source, cut, |epoch, part| {
                         store.append(worker, epoch, part);
                     });

@@ -1,5 +1,6 @@
 //! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
 
+mod bound;
 mod call;
 mod failing;
 pub(crate) mod guard;
@@ -48,6 +49,7 @@ pub use self::{
 use self::{scope::SlotRow, twins::Twins, watch::AnyWatcher};
 use crate::{
     frame::{ByOwner, Frame},
+    mistakes::{self, Mistake},
     progress::Ask,
     store::EpochPart,
     worker::WorkerShared,
@@ -130,7 +132,7 @@ pub(crate) fn process<'scope>(
             });
             while let Some(first) = stash.first_entry().filter(|e| !frontier.less_equal(e.key())) {
                 let (epoch, stashed) = first.remove_entry();
-                let part = open_part(&shared, epoch);
+                let part = open_part(&shared, twins, epoch);
                 let mut result = twins.apply(epoch, &stashed.frames, part);
                 if let Some(why) = result.halted {
                     halt(&shared, why);
@@ -151,17 +153,34 @@ pub(crate) fn process<'scope>(
     Processed { changed, link_rows, twins: watched }
 }
 
-/// The part that an epoch writes to.
-fn open_part(shared: &WorkerShared, epoch: u64) -> EpochPart {
+/// The part that an epoch writes to. Before the first epoch of a group, the states that are owed to
+/// the part of the last one are written: they are still as that group left them.
+fn open_part(shared: &WorkerShared, twins: &mut Twins, epoch: u64) -> EpochPart {
     let setup = &shared.setup;
-    shared.gathered.borrow_mut().open(setup.index, epoch, &*setup.store)
+    let gathered = &mut *shared.gathered.borrow_mut();
+    let part = gathered.open(setup.index, epoch, &*setup.store);
+    let owed_to = twins.owes().filter(|number| *number != part.number());
+    if !mistakes::has(Mistake::StatesWrittenLate)
+        && let Some(earlier) = owed_to.and_then(|number| gathered.numbered(number))
+    {
+        write_owed(shared, twins, earlier);
+    }
+    part
 }
 
-/// A model's policy is `halt` and it failed: this epoch must never count (law P5).
+/// Writes the states that are owed to a part.
+pub(crate) fn write_owed(shared: &WorkerShared, twins: &mut Twins, part: &mut EpochPart) {
+    if let Err(why) = twins.write_owed(part) {
+        halt(shared, why);
+    }
+}
+
+/// A model's policy is `halt` and it failed, or a state that could be written cannot be written any
+/// more: this epoch must never count (law P5).
 fn halt(shared: &WorkerShared, why: String) {
     let _halted_before = shared.setup.progress.halted.set(why.clone()).is_err();
     (shared.setup.on_halt)(&why);
-    panic!("a model with on_failure = \"halt\" failed: {why}");
+    panic!("this epoch must not count: {why}");
 }
 
 /// Answers what was asked between epochs (law R1).

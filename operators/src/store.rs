@@ -126,6 +126,8 @@ pub struct EpochPart {
     number: u32,
     /// Whether any entry is one that a store does not write as it is.
     translated: bool,
+    /// So many bytes at most are still to come, of states that are written at the end.
+    owed: usize,
 }
 
 /// What a part holds of a sweep.
@@ -259,6 +261,23 @@ impl EpochPart {
         self.translated = true;
     }
 
+    /// Entries of at most so many bytes will come.
+    #[inline]
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.owed += bytes;
+    }
+
+    /// All of them came.
+    pub(crate) fn owes_nothing(&mut self) {
+        self.owed = 0;
+    }
+
+    /// Bytes of the entries, and of those that will come.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len() + self.owed
+    }
+
     /// What tells a part that many epochs write to from others of its worker; else 0.
     #[inline]
     pub(crate) fn number(&self) -> u32 {
@@ -308,7 +327,7 @@ impl EpochPart {
 
     /// Whether it says nothing, not even that a worker's part of a sweep is done.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0 && !self.swept.twins_done && !self.swept.ledger_done
+        self.entries == 0 && self.owed == 0 && !self.swept.twins_done && !self.swept.ledger_done
     }
 
     /// The buffer, for the next part.

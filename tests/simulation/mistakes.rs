@@ -61,6 +61,11 @@ fn a_replay_filter_that_lets_everything_pass_is_caught() {
 }
 
 #[test]
+fn states_of_a_group_that_are_written_in_the_next_one_are_caught() {
+    caught(Mistake::StatesWrittenLate, crashing());
+}
+
+#[test]
 fn ids_that_a_sweep_leaves_out_are_caught() {
     caught(Mistake::IdsNotSwept, crashing());
 }

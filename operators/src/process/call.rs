@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use twinflow_connectors::{error::chain, message::Timestamp};
 
-use super::guard::guarded;
+use super::{bound::bound, guard::guarded};
 use crate::{
     context::{FeedbackBuffer, ProcessingContext},
     message::Messages,
@@ -27,6 +27,9 @@ pub(crate) struct CallSite<'a, P> {
     pub(crate) state_bytes_max: usize,
     /// Whether the store wants encoded states (law D13).
     pub(crate) encode: bool,
+    /// Whether a state need only be one that can be encoded: it is written when the epochs that
+    /// share a commit are over.
+    pub(crate) owe: bool,
 }
 
 /// A message that failed, and why.
@@ -53,6 +56,8 @@ pub(crate) struct Calls {
     pub(crate) failures: Vec<Failure>,
     /// The encoded form of the state, if a call changed it.
     pub(crate) encoded: Vec<u8>,
+    /// Instead of it: the state can be encoded, in at most so many bytes.
+    pub(crate) owed: Option<usize>,
     /// Whether any call changed the state.
     pub(crate) changed: bool,
     /// Calls made, failed ones too.
@@ -67,7 +72,7 @@ impl Calls {
         self.records.clear();
         self.failures.clear();
         self.encoded.clear();
-        (self.changed, self.made) = (false, 0);
+        (self.changed, self.made, self.owed) = (false, 0, None);
     }
 }
 
@@ -159,7 +164,7 @@ fn call<P: MessageProcessor>(
         run(site, twin, state, batch, feedback, trial)
     })
     .unwrap_or_else(|panic| Err(Failed { reason: panic, retry: false }));
-    if !matches!(result, Ok(Outcome::Update | Outcome::Remove)) {
+    if !matches!(result, Ok((Outcome::Update | Outcome::Remove, _))) {
         if let Some(before) = before {
             *state = before;
         } else if !by_clone {
@@ -169,10 +174,10 @@ fn call<P: MessageProcessor>(
         }
     }
     match result {
-        Ok(outcome) => {
+        Ok((outcome, owed)) => {
             if outcome != Outcome::NoUpdate {
                 std::mem::swap(&mut calls.encoded, &mut calls.trial);
-                calls.changed = true;
+                (calls.changed, calls.owed) = (true, owed);
             }
             let feedback = sent..calls.feedback.len();
             calls.records.push(CallRecord { messages, feedback });
@@ -185,7 +190,8 @@ fn call<P: MessageProcessor>(
     }
 }
 
-/// Everything that is inside the guard (law P1), decoding apart.
+/// Everything that is inside the guard (law P1), decoding apart. With the outcome comes the length
+/// of a state that is to be written later.
 fn run<P: MessageProcessor>(
     site: &CallSite<'_, P>,
     twin: &str,
@@ -193,7 +199,7 @@ fn run<P: MessageProcessor>(
     messages: Messages<'_, MessageOf<'_, P>>,
     feedback: &mut FeedbackBuffer,
     encoded: &mut Vec<u8>,
-) -> Result<Outcome, Failed> {
+) -> Result<(Outcome, Option<usize>), Failed> {
     // Only what brings a message has a source.
     let has_data_source = !messages.is_empty();
     let mut cx = ProcessingContext::new(site.model, twin, site.now, has_data_source, feedback);
@@ -213,12 +219,26 @@ fn run<P: MessageProcessor>(
     if let Some(limit) = feedback.passed() {
         return Err(Failed { reason: limit.to_owned(), retry: false });
     }
+    let mut owed = None;
     match outcome {
-        Outcome::Update if site.encode => encode(twin, encoded, site.state_bytes_max)?,
+        Outcome::Update if site.encode => {
+            owed = bound_of(site, twin);
+            if owed.is_none() {
+                encode(twin, encoded, site.state_bytes_max)?;
+            }
+        }
         Outcome::Remove => *state = None,
         Outcome::Update | Outcome::NoUpdate => {}
     }
-    Ok(outcome)
+    Ok((outcome, owed))
+}
+
+/// The length of a state that may be written later, at most; it keeps its limit whatever it is.
+#[inline]
+fn bound_of<P: MessageProcessor>(site: &CallSite<'_, P>, twin: &P::Model) -> Option<usize> {
+    let may = site.owe && P::ROLLBACK == Rollback::Clone;
+    let bound = if may { bound(twin) } else { None };
+    bound.filter(|bytes| *bytes <= site.state_bytes_max)
 }
 
 fn encode<M: TwinModel>(twin: &M, to: &mut Vec<u8>, bytes_max: usize) -> Result<(), Failed> {

@@ -83,6 +83,10 @@ pub(crate) trait ModelWorker {
     fn expect(&mut self, twins: usize);
     /// Rewrites what lives here until `part` has `until` bytes; whether that was all.
     fn sweep(&mut self, within: &mut Within, until: usize, part: &mut EpochPart) -> bool;
+    /// The number of the part that states are owed to, if any are.
+    fn owes(&self) -> Option<u32>;
+    /// Writes the states that are owed to `part`; or says which twin's cannot be written, and why.
+    fn write_owed(&mut self, part: &mut EpochPart) -> Result<(), String>;
     /// Recovery: twins that are not here yet; else says which of them does not load, and why.
     fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)>;
     /// Recovery: a twin that is set aside.
@@ -224,22 +228,37 @@ impl<P: MessageProcessor> TypedModel<P> {
     /// Writes a twin again: its state as it is, in the newest version, and its route. What an
     /// earlier epoch wrote to the same part stands there, and later ones write over it.
     fn rewrite(&mut self, index: u32, part: &mut EpochPart) -> Result<(), String> {
+        if self.table.slot(index).state.is_none() {
+            return Ok(());
+        }
+        if !self.places.is_in(index, part) {
+            self.write_state(index, part)?;
+        }
+        let slot = self.table.slot(index);
+        if let Some(route) = self.routes.get(slot.route) {
+            let (key, bucket) = (slot.id.as_bytes(), bucket(twin_hash(slot.id.as_bytes())));
+            part.put(EntryKind::Route, bucket, self.number, key, &route.encode());
+        }
+        Ok(())
+    }
+
+    /// Writes the state of a twin as it is, instead of what the part says of it.
+    fn write_state(&mut self, index: u32, part: &mut EpochPart) -> Result<(), String> {
         let slot = self.table.slot(index);
         let Some(state) = &slot.state else { return Ok(()) };
         let (key, bucket) = (slot.id.as_bytes(), bucket(twin_hash(slot.id.as_bytes())));
-        if self.places.get(index, part).is_none() {
-            let at = part.bytes().len();
-            part.put_with(EntryKind::State, bucket, self.number, key, |to| {
-                to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
-                // The user's code, outside of any call.
-                let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
-                written.map_err(|error| error.to_string())
-            })?;
-            self.places.set(index, part, at);
+        let before = self.places.get(index, part);
+        let at = part.bytes().len();
+        part.put_with(EntryKind::State, bucket, self.number, key, |to| {
+            to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
+            // The user's code, outside of any call.
+            let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
+            written.map_err(|error| error.to_string())
+        })?;
+        if let Some(before) = before {
+            part.void(before);
         }
-        if let Some(route) = self.routes.get(slot.route) {
-            part.put(EntryKind::Route, bucket, self.number, key, &route.encode());
-        }
+        self.places.set(index, part, at);
         Ok(())
     }
 
@@ -342,6 +361,7 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             retries_max: self.settings.retries_max,
             state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
             encode: self.encode,
+            owe: scope.part.number() > 0,
         };
         let mut run = TwinRun::new(frames, slots, site);
         let setup = &scope.shared.setup;
@@ -395,6 +415,31 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             put_id(part, number, key, handled);
             part.bytes().len() < until
         })
+    }
+
+    fn owes(&self) -> Option<u32> {
+        self.places.owes()
+    }
+
+    fn write_owed(&mut self, part: &mut EpochPart) -> Result<(), String> {
+        let owing = self.places.take_owing();
+        for (at, index) in owing.iter().enumerate() {
+            if let Some(ahead) = owing.get(at + TWINS_AHEAD) {
+                self.table.prefetch_state(*ahead);
+            }
+            // It may be gone, or written meanwhile because nobody knew how long it would be.
+            if self.places.is_owed(*index, part) {
+                self.write_state(*index, part).map_err(|why| {
+                    let (model, twin) = (&self.name, &self.table.slot(*index).id);
+                    format!(
+                        "the state of twin \"{twin}\" of model \"{model}\" could be written \
+                             when it was made and cannot any more: {why}"
+                    )
+                })?;
+            }
+        }
+        self.places.give_back(owing);
+        Ok(())
     }
 
     fn load(&mut self, twins: &[StoredTwin<'_>]) -> Result<(), (usize, String)> {

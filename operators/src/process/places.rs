@@ -11,10 +11,15 @@ use crate::{
 const LINES: usize = 3;
 const LINE: usize = 64;
 
-/// Per slot of a model's table the entry of its twin in the last part that it was written to.
+/// Per slot of a model's table the entry of its twin in the last part that it was written to, or
+/// that it is owed to.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     of_slots: Vec<Place>,
+    /// Slots whose states are owed, some of them perhaps no more.
+    owing: Vec<u32>,
+    /// The part that they are owed to.
+    owed_to: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,14 +27,74 @@ struct Place {
     /// Number of the part; no part has number 0.
     part: u32,
     at: u32,
+    /// Bytes that are owed to the part at most, 0 for nothing.
+    owed: u32,
 }
+
+/// Not written yet.
+const NOWHERE: u32 = u32::MAX;
 
 impl Places {
     /// Where the entry begins in this part.
     #[inline]
     pub(super) fn get(&self, slot: u32, part: &EpochPart) -> Option<usize> {
+        let place = self.place(slot, part)?;
+        (place.at != NOWHERE).then_some(place.at as usize)
+    }
+
+    #[inline]
+    fn place(&self, slot: u32, part: &EpochPart) -> Option<&Place> {
         let place = self.of_slots.get(slot as usize)?;
-        (place.part == part.number() && place.part > 0).then_some(place.at as usize)
+        (place.part == part.number() && place.part > 0).then_some(place)
+    }
+
+    /// Whether the part says the state of the twin, or will.
+    pub(super) fn is_in(&self, slot: u32, part: &EpochPart) -> bool {
+        self.place(slot, part).is_some()
+    }
+
+    /// Whether the state of the twin is owed to this part.
+    pub(super) fn is_owed(&self, slot: u32, part: &EpochPart) -> bool {
+        self.place(slot, part).is_some_and(|place| place.owed > 0)
+    }
+
+    /// Notes that the state of the twin is to be written to this part, in at most so many bytes.
+    #[inline]
+    pub(super) fn owe(&mut self, slot: u32, part: &mut EpochPart, bytes: usize) {
+        let index = slot as usize;
+        if index >= self.of_slots.len() {
+            self.of_slots.resize(index + 1, Place::default());
+        }
+        let place = &mut self.of_slots[index];
+        if place.part != part.number() {
+            *place = Place { part: part.number(), at: NOWHERE, owed: 0 };
+        }
+        let more = bytes.saturating_sub(place.owed as usize);
+        if more > 0 {
+            if place.owed == 0 {
+                self.owing.push(slot);
+                self.owed_to = part.number();
+            }
+            // A state is at most a gigabyte or so: its limit is far below 4 GiB.
+            place.owed = bytes as u32;
+            part.owe(more);
+        }
+    }
+
+    /// The number of the part that something is owed to.
+    pub(super) fn owes(&self) -> Option<u32> {
+        (!self.owing.is_empty()).then_some(self.owed_to)
+    }
+
+    /// Slots whose states are owed; some may be owed no more, and some are there twice.
+    pub(super) fn take_owing(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.owing)
+    }
+
+    /// Keeps the memory for the next ones.
+    pub(super) fn give_back(&mut self, mut owing: Vec<u32>) {
+        owing.clear();
+        self.owing = owing;
     }
 
     /// Writes the state of the twin in this slot: over what an earlier epoch wrote to the same
@@ -69,7 +134,7 @@ impl Places {
             self.of_slots.resize(index + 1, Place::default());
         }
         // Law S4 bounds a part far below 4 GiB.
-        self.of_slots[index] = Place { part: part.number(), at: at as u32 };
+        self.of_slots[index] = Place { part: part.number(), at: at as u32, owed: 0 };
     }
 
     /// The twin is gone: what comes later in the part says so.

@@ -172,7 +172,7 @@ fn dead_letters(shared: &WorkerShared, after: u64, part: &mut EpochPart) -> Stag
 
 impl Twins {
     /// One piece of the sweep that the store wants, if it wants one. The epoch began when `part`
-    /// had `begun` bytes.
+    /// had `begun` bytes, with those that were owed to it.
     pub(super) fn sweep(&mut self, part: &mut EpochPart, begun: usize) {
         let Some(order) = self.shared.setup.store.sweep() else { return };
         if self.shared.twins_swept.get() == order.number {
@@ -180,7 +180,7 @@ impl Twins {
         }
         self.sweep.follow(&order);
         let before = part.bytes().len();
-        let until = before + room(before - begun, &order);
+        let until = before + room(part.size() - begun, &order);
         self.sweep.step(&mut self.models, &self.shared, until, part);
         let done = matches!(self.sweep.stage, Stage::Done);
         if done {

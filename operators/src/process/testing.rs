@@ -179,6 +179,7 @@ impl<P: MessageProcessor> TestTwin<P> {
             retries_max: self.settings.retries_max,
             state_bytes_max: usize::try_from(self.settings.state_bytes_max).unwrap_or(usize::MAX),
             encode: true,
+            owe: false,
         }
     }
 }

@@ -28,8 +28,11 @@ use crate::{
     dead_letter::DeadLetterKind,
     message::{MessageInfo, Messages, RawMessage, TwinMessage},
     model::{MessageOf, MessageProcessor, Rollback, TwinModel},
-    store::EntryKind,
+    store::{ENTRY_HEAD, EntryKind},
 };
+
+/// Bytes of a state's schema version.
+const VERSION_LEN: usize = 4;
 
 /// Buffers of one epoch of one model, reused from twin to twin.
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
@@ -353,7 +356,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
     }
 
-    /// Exactly one final entry per twin and epoch (law P4).
+    /// Exactly one final entry per twin and epoch (law P4), or a note that it is owed: the last
+    /// state of those epochs that share a commit is the one that counts.
     fn write(
         &mut self,
         model: &mut TypedModel<P>,
@@ -365,6 +369,10 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let slot = model.table.slot(index);
         let (bucket, key) = (bucket(hash), slot.id.as_bytes());
         if slot.state.is_some() {
+            if let Some(bytes) = calls.owed {
+                let bytes = ENTRY_HEAD + key.len() + VERSION_LEN + bytes;
+                return model.places.owe(index, scope.part, bytes);
+            }
             let version = P::Model::STATE_VERSION.to_le_bytes();
             let value = (&version[..], &calls.encoded[..]);
             model.places.put(index, scope.part, (bucket, model.number, key), value);

@@ -76,7 +76,7 @@ impl Twins {
 
     /// Works off one epoch; what it changes goes to `part`.
     pub(crate) fn apply(&mut self, epoch: u64, frames: &[Frame], part: EpochPart) -> EpochResult {
-        let before = part.bytes().len();
+        let before = part.size();
         let views: Vec<FrameView<'_>> = frames.iter().map(Frame::view).collect();
         let rows: usize = views.iter().map(FrameView::rows).sum();
         let mut found = 0;
@@ -124,6 +124,20 @@ impl Twins {
             result.part.put_ledger(EntryKind::Time, 0, &key, &value);
         }
         result
+    }
+
+    /// The number of the part that states are owed to: twins changed, and their states are written
+    /// when no epoch will write to the part any more.
+    pub(crate) fn owes(&self) -> Option<u32> {
+        self.models.iter().find_map(|(_, model)| model.owes())
+    }
+
+    /// Writes the states that are owed to `part`, as they are now. Each of them could be written
+    /// when it was made (law P1); a state that cannot any more is an error of its model.
+    pub(crate) fn write_owed(&mut self, part: &mut EpochPart) -> Result<(), String> {
+        self.models.iter_mut().try_for_each(|(_, model)| model.write_owed(part))?;
+        part.owes_nothing();
+        Ok(())
     }
 
     /// Rows that no model took: undeliverable ones, and those of a model that is not here.

@@ -244,8 +244,13 @@ pub(super) struct Bench {
 impl Bench {
     /// A worker whose epochs share one part.
     pub(super) fn sharing<P: MessageProcessor>(processor: P) -> Self {
+        Self::sharing_with(processor, ModelSettings::default())
+    }
+
+    /// The same, with settings.
+    pub(super) fn sharing_with<P: MessageProcessor>(processor: P, with: ModelSettings) -> Self {
         let shares = Some(EpochPart::numbered(Vec::new(), 1));
-        Self { shares, ..Self::new(processor) }
+        Self { shares, ..Self::with(processor, with, EpochPart::default()) }
     }
 
     fn apply(&mut self, frame: Frame) -> EpochResult {
@@ -335,10 +340,25 @@ impl Bench {
     /// Begins the next sweep; what was written before is committed, and forgotten.
     pub(super) fn begin_sweep(&mut self) {
         self.shared.setup.dead_letters.commit(self.epoch);
+        self.write_owed().unwrap();
         self.store.sweep.fetch_add(1, Ordering::Relaxed);
         self.written = EpochPart::default();
         self.shares =
             self.shares.as_ref().map(|part| EpochPart::numbered(Vec::new(), part.number() + 1));
+    }
+
+    /// Writes what is owed to the part that all epochs share, as the end of a group does.
+    pub(super) fn write_owed(&mut self) -> Result<(), String> {
+        self.shares.as_mut().map_or(Ok(()), |part| self.twins.write_owed(part))
+    }
+
+    /// Ends the group of epochs that share a part.
+    pub(super) fn end_group(&mut self) {
+        self.write_owed().unwrap();
+        if let Some(part) = &mut self.shares {
+            self.written.extend(part);
+            *part = EpochPart::numbered(Vec::new(), part.number() + 1);
+        }
     }
 
     /// Whether the sweep is done.
@@ -370,7 +390,8 @@ impl Bench {
     }
 
     /// Everything written so far, folded.
-    pub(super) fn recovered(&self) -> Recovered {
+    pub(super) fn recovered(&mut self) -> Recovered {
+        self.write_owed().unwrap();
         let mut all = self.written.clone();
         self.shares.iter().for_each(|part| all.extend(part));
         Recovered::of_part(&all)

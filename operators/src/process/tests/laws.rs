@@ -6,7 +6,7 @@ use super::{
     super::ModelSettings,
     bench::{self, Bench, In, Note, PLANT, WEB, asked, nothing_known, told},
 };
-use crate::store::{EntryKind, EpochPart, entries};
+use crate::store::{EntryKind, EpochPart};
 
 const QUIET: Note<false> = Note { greeting: None };
 const QUIET_ENCODED: Note<true> = Note { greeting: None };
@@ -239,25 +239,4 @@ fn law_p1_a_state_that_panics_when_it_is_cloned_fails_its_call_only() {
     let out = bench.epoch(&[told("b"), In { twin: "u", ..told("c") }]);
     assert_eq!(out.entries(EntryKind::DeadLetter), 1);
     assert_eq!(out.entries(EntryKind::State), 1, "the other twin is called");
-}
-
-#[test]
-fn law_p4_epochs_that_share_a_part_have_one_entry_for_a_twin_and_the_last_state_counts() {
-    let mut bench = Bench::sharing(QUIET);
-    let mut separate = Bench::new(QUIET);
-    let mut both = |rows: &[In<'_>]| {
-        bench.epoch(rows);
-        separate.epoch(rows);
-        assert_eq!(bench.recovered().dump(), separate.recovered().dump());
-        let all = entries(bench.shared_part().bytes()).map(Option::unwrap);
-        let states = all.filter(|entry| (entry.kind, entry.key) == (EntryKind::State, b"t"));
-        states.count()
-    };
-    assert_eq!(both(&[told("a")]), 1);
-    assert_eq!(both(&[told("longer")]), 1, "it grew, so it is said again");
-    assert_eq!(both(&[told("ignore")]), 1);
-    assert_eq!(both(&[told("b"), told("fail")]), 1);
-    assert_eq!(both(&[In { twin: "other", ..told("c") }, told("remove")]), 1);
-    assert_eq!(both(&[told("back")]), 2, "behind the removal");
-    assert_eq!(both(&[told("again"), told("panic")]), 2);
 }
