@@ -29,7 +29,7 @@ pub struct Target {
 
 /// The targets of this crate in this build.
 pub fn targets() -> Vec<Target> {
-    let mut all = vec![
+    let all = vec![
         Target {
             name: "stored_answer",
             files: &["connectors/src/answer.rs"],
@@ -50,15 +50,16 @@ pub fn targets() -> Vec<Target> {
         },
     ];
     #[cfg(any(feature = "kafka", feature = "mqtt"))]
-    all.extend(crate::pointer::fuzz_targets());
+    let all = [all, crate::pointer::fuzz_targets()].concat();
     #[cfg(feature = "rest")]
-    all.extend(crate::rest::fuzz_targets());
+    let all = [all, crate::rest::fuzz_targets()].concat();
     #[cfg(feature = "mqtt")]
-    all.extend(crate::mqtt::TARGETS);
+    let all = [all, crate::mqtt::TARGETS.to_vec()].concat();
     all
 }
 
 /// Text, where a target takes text, and what follows its first line.
+#[cfg(any(feature = "kafka", feature = "mqtt", feature = "rest"))]
 pub(crate) fn two_texts(bytes: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(bytes).ok()?.split_once('\n')
 }

@@ -48,9 +48,10 @@ impl Gathered {
         says
     }
 
-    /// The part with this number, if it is here.
-    pub(crate) fn numbered(&mut self, number: u32) -> Option<&mut EpochPart> {
-        self.parts.iter_mut().map(|it| &mut it.part).find(|part| part.number() == number)
+    /// The part with this number, if it is here and no epoch from `end` on writes to it.
+    pub(crate) fn ended(&mut self, number: u32, end: u64) -> Option<&mut EpochPart> {
+        let mut ended = self.parts.iter_mut().filter(|it| it.last < end).map(|it| &mut it.part);
+        ended.find(|part| part.number() == number)
     }
 
     /// The first part, if no epoch from `end` on writes to it, with its last epoch.

@@ -86,8 +86,9 @@ pub(crate) fn persist<'scope>(
                 // The end of a group is one epoch for all workers, and may be ahead of this one.
                 if cut > handed && cut <= closed {
                     let twins = &mut *twins.borrow_mut();
-                    // No epoch behind the cut has begun: that would have written them.
-                    if let Some(part) = twins.owes().and_then(|number| gathered.numbered(number)) {
+                    // If an epoch behind the cut has begun, they are written.
+                    let part = twins.owes().and_then(|number| gathered.ended(number, cut));
+                    if let Some(part) = part {
                         write_owed(&shared, twins, part);
                     }
                     hand_over(gathered, &mut of_source, cut, |epoch, part| {

@@ -161,7 +161,7 @@ fn open_part(shared: &WorkerShared, twins: &mut Twins, epoch: u64) -> EpochPart 
     let part = gathered.open(setup.index, epoch, &*setup.store);
     let owed_to = twins.owes().filter(|number| *number != part.number());
     if !mistakes::has(Mistake::StatesWrittenLate)
-        && let Some(earlier) = owed_to.and_then(|number| gathered.numbered(number))
+        && let Some(earlier) = owed_to.and_then(|number| gathered.ended(number, epoch))
     {
         write_owed(shared, twins, earlier);
     }
