@@ -134,8 +134,28 @@ struct Running {
     info: ConnectorInfo,
     slots: Vec<Arc<Slot>>,
     health: Vec<Arc<Health>>,
+    asked: Mutex<Asked>,
     wanted: watch::Sender<Wanted>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What people and the engine ask of a connection.
+#[derive(Debug)]
+struct Asked {
+    /// By people.
+    wanted: Wanted,
+    /// Why the engine wants it to rest for a while.
+    held: Option<String>,
+}
+
+impl Asked {
+    /// What comes of both: a connection that is held rests, and goes on as people want it then.
+    fn both(&self) -> Wanted {
+        match self.wanted {
+            Wanted::Running if self.held.is_some() => Wanted::Paused,
+            wanted => wanted,
+        }
+    }
 }
 
 /// All connections of a running engine.
@@ -176,6 +196,13 @@ impl Connections {
     /// Goes on where it stopped; `false`: no such connection.
     pub(crate) fn resume(&self, name: &str) -> bool {
         self.find(name).is_some_and(|running| running.want(Wanted::Running))
+    }
+
+    /// The connections that this names a reason for rest, all others do as people asked.
+    pub(crate) fn hold(&self, why: impl Fn(&str) -> Option<String>) {
+        for running in &self.running {
+            running.hold(why(&running.name));
+        }
     }
 
     /// Where every connection is.
@@ -243,11 +270,28 @@ impl Running {
             runtime.spawn(session.run())
         });
         let tasks = Mutex::new(tasks.collect());
-        Self { name, settings, about, info, slots, health, wanted, tasks }
+        let asked = Mutex::new(Asked { wanted: first, held: None });
+        Self { name, settings, about, info, slots, health, asked, wanted, tasks }
     }
 
     /// Asks for a state; a stop is final.
     fn want(&self, wanted: Wanted) -> bool {
+        let mut asked = self.asked.lock().expect("asked");
+        if asked.wanted.may_become(wanted) {
+            asked.wanted = wanted;
+        }
+        self.tell(asked.both());
+        true
+    }
+
+    /// Lets it rest for a reason, or as people want it.
+    fn hold(&self, why: Option<String>) {
+        let mut asked = self.asked.lock().expect("asked");
+        asked.held = why;
+        self.tell(asked.both());
+    }
+
+    fn tell(&self, wanted: Wanted) {
         self.wanted.send_if_modified(|now| {
             let changes = now.may_become(wanted);
             if changes {
@@ -255,10 +299,12 @@ impl Running {
             }
             changes
         });
-        true
     }
 
     fn status(&self, now: Timestamp) -> ConnectionStatus {
-        status::status(&self.name, &self.about, &self.info, &self.slots, &self.health, now)
+        let status =
+            status::status(&self.name, &self.about, &self.info, &self.slots, &self.health, now);
+        let held = self.asked.lock().expect("asked").held.clone();
+        ConnectionStatus { error: status.error.or(held), ..status }
     }
 }

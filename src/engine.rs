@@ -10,6 +10,7 @@ mod failure;
 pub(crate) mod fuzz;
 mod handle;
 mod housekeeping;
+mod letters;
 mod notes;
 mod recovering;
 mod requests;

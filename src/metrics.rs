@@ -54,6 +54,9 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
         s.queued_bytes as f64
     }),
     gauge("twinflow_dead_letters", "dead letters that are kept", |s| s.dead_letters as f64),
+    counter("twinflow_dead_letters_expired", "dead letters that were dropped for their age", |s| {
+        s.dead_letters_expired as f64
+    }),
     gauge("twinflow_store_held", "1 while the store has not moved for two seconds", |s| {
         f64::from(u8::from(s.held))
     }),
@@ -89,6 +92,12 @@ const ENGINE: &[Metric<EngineStatistics>] = &[
 
 const MODEL: &[Metric<ModelStatus>] = &[
     gauge("twinflow_twins", "twins that exist", |m| m.twins as f64),
+    gauge("twinflow_dead_letter_bytes", "bytes of its dead letters", |m| {
+        m.dead_letter_bytes as f64
+    }),
+    gauge("twinflow_dead_letters_full", "1 while nothing is taken because of them", |m| {
+        f64::from(u8::from(m.dead_letters_full))
+    }),
     counter("twinflow_twin_calls", "calls of the processor", |m| m.calls as f64),
     counter("twinflow_messages_applied", "messages applied", |m| m.messages as f64),
     counter("twinflow_messages_failed", "messages that failed", |m| m.failed as f64),

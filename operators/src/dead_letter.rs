@@ -1,7 +1,11 @@
 //! Messages that could not be decoded or processed, kept with their reason (laws P1, S7, D12).
 
+mod kept;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +15,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use twinflow_connectors::message::Timestamp;
 
+use self::kept::Sums;
+pub use self::kept::{KeepLimits, Kept};
 use crate::store::{EntryKind, EpochPart};
 
 /// What is known of a dead letter beside its payload.
@@ -99,13 +105,21 @@ pub fn read_dead_letter(value: &[u8]) -> Option<DeadLetter> {
 /// replays or drops it is.
 #[derive(Debug, Default)]
 pub struct DeadLetters {
-    known: Mutex<BTreeMap<u64, Known>>,
+    all: Mutex<All>,
     committed: AtomicU64,
     total: AtomicU64,
     /// How many go in an epoch that is not committed yet.
     going: AtomicU64,
     /// The largest number that was ever given, as far as is known.
     newest: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    known: BTreeMap<u64, Known>,
+    /// Those that go: in which epoch, and their numbers.
+    going: BTreeSet<(u64, u64)>,
+    sums: Sums,
 }
 
 #[derive(Debug)]
@@ -122,15 +136,17 @@ impl Known {
 }
 
 impl DeadLetters {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, Known>> {
-        self.known.lock().expect("dead letters")
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().expect("dead letters")
     }
 
     /// Adds one; it is shown when `epoch` is committed.
     pub fn add(&self, letter: DeadLetter) {
         self.total.fetch_add(1, Ordering::Relaxed);
         self.given(letter.number);
-        self.known().insert(letter.number, Known { letter, gone: None });
+        let mut all = self.all();
+        all.sums.add(&letter);
+        all.known.insert(letter.number, Known { letter, gone: None });
     }
 
     /// This number and all below were given, whatever became of them.
@@ -141,38 +157,44 @@ impl DeadLetters {
     /// Everything up to this epoch is committed.
     pub fn commit(&self, epoch: u64) {
         self.committed.fetch_max(epoch, Ordering::AcqRel);
-        if self.going.load(Ordering::Acquire) > 0 {
-            let mut known = self.known();
-            let before = known.len();
-            known.retain(|_, known| known.gone.is_none_or(|gone| gone > epoch));
-            self.going.fetch_sub((before - known.len()) as u64, Ordering::AcqRel);
+        if self.going.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut all = self.all();
+        while let Some((gone, number)) = all.going.first().copied().filter(|it| it.0 <= epoch) {
+            all.going.remove(&(gone, number));
+            self.going.fetch_sub(1, Ordering::AcqRel);
+            if let Some(known) = all.known.remove(&number) {
+                all.sums.remove(&known.letter);
+            }
         }
     }
 
     /// Those with a number above `after`, committed or not, also such as go in an epoch that is not
     /// committed yet: the store knows which it has dropped.
     pub(crate) fn behind(&self, after: u64, most: usize) -> Vec<DeadLetter> {
-        let known = self.known();
-        let later = known.range(after.saturating_add(1)..);
+        let all = self.all();
+        let later = all.known.range(after.saturating_add(1)..);
         later.take(most).map(|(_, known)| known.letter.clone()).collect()
     }
 
     /// Takes one that goes in this epoch; `false`: there is none, or it goes already.
     pub(crate) fn take(&self, number: u64, epoch: u64) -> bool {
-        let mut known = self.known();
-        let Some(known) = known.get_mut(&number).filter(|known| known.gone.is_none()) else {
+        let mut all = self.all();
+        let Some(known) = all.known.get_mut(&number).filter(|known| known.gone.is_none()) else {
             return false;
         };
         known.gone = Some(epoch);
+        all.going.insert((epoch, number));
         self.going.fetch_add(1, Ordering::AcqRel);
         true
     }
 
     /// Leaves one that was taken where it is.
     pub(crate) fn put_back(&self, number: u64) {
-        if let Some(known) = self.known().get_mut(&number)
-            && known.gone.take().is_some()
-        {
+        let mut all = self.all();
+        if let Some(gone) = all.known.get_mut(&number).and_then(|known| known.gone.take()) {
+            all.going.remove(&(gone, number));
             self.going.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -180,15 +202,16 @@ impl DeadLetters {
     /// One, if its epoch is committed.
     pub fn get(&self, number: u64) -> Option<DeadLetter> {
         let committed = self.committed.load(Ordering::Acquire);
-        let known = self.known();
-        known.get(&number).filter(|known| known.is_seen(committed)).map(|it| it.letter.clone())
+        let all = self.all();
+        let known = all.known.get(&number).filter(|known| known.is_seen(committed));
+        known.map(|it| it.letter.clone())
     }
 
     /// The committed ones with a number above `after`, oldest first.
     pub fn list(&self, after: u64, limit: usize) -> Vec<DeadLetter> {
         let committed = self.committed.load(Ordering::Acquire);
-        let known = self.known();
-        let later = known.range(after.saturating_add(1)..).map(|(_, known)| known);
+        let all = self.all();
+        let later = all.known.range(after.saturating_add(1)..).map(|(_, known)| known);
         let seen = later.filter(|known| known.is_seen(committed));
         seen.take(limit).map(|known| known.letter.clone()).collect()
     }
@@ -196,7 +219,7 @@ impl DeadLetters {
     /// How many are committed.
     pub fn len(&self) -> usize {
         let committed = self.committed.load(Ordering::Acquire);
-        self.known().values().filter(|known| known.is_seen(committed)).count()
+        self.all().known.values().filter(|known| known.is_seen(committed)).count()
     }
 
     /// Whether none is committed.
@@ -213,65 +236,25 @@ impl DeadLetters {
     pub fn newest(&self) -> u64 {
         self.newest.load(Ordering::Acquire)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(number: u64, epoch: u64) -> DeadLetter {
-        DeadLetter {
-            number,
-            kind: DeadLetterKind::Failed,
-            model: Some("m".into()),
-            twin: None,
-            connection: "c".into(),
-            partition: None,
-            position: None,
-            reason: "because".into(),
-            attempts: 1,
-            at: Timestamp(5),
-            epoch,
-            payload_bytes: 2,
-        }
+    /// How much those of each model take, committed or not.
+    pub fn kept(&self) -> Vec<Kept> {
+        self.all().sums.all()
     }
 
-    #[test]
-    fn a_dead_letter_is_shown_only_when_its_epoch_is_committed() {
-        let letters = DeadLetters::default();
-        letters.add(letter(1, 4));
-        letters.add(letter(2, 5));
-        letters.commit(4);
-        assert_eq!(letters.list(0, 10).len(), 1);
-        assert_eq!(letters.get(2), None);
-        letters.commit(5);
-        assert_eq!(letters.list(1, 10), [letter(2, 5)]);
-    }
-
-    #[test]
-    fn law_d5_a_dead_letter_is_seen_until_the_epoch_that_takes_it_is_committed() {
-        let letters = DeadLetters::default();
-        letters.add(letter(1, 4));
-        letters.commit(4);
-        assert!(letters.take(1, 6) && !letters.take(1, 6), "it goes once");
-        letters.commit(5);
-        assert_eq!(letters.len(), 1);
-        letters.commit(6);
-        assert_eq!((letters.get(1), letters.len(), letters.newest()), (None, 0, 1));
-        assert!(!letters.take(1, 7), "there is none");
-        letters.add(letter(2, 7));
-        assert!(letters.take(2, 8));
-        letters.put_back(2);
-        letters.commit(9);
-        assert_eq!(letters.list(0, 9), [letter(2, 7)]);
-    }
-
-    #[test]
-    fn the_stored_form_comes_back() {
-        let mut part = EpochPart::default();
-        put_dead_letter(&mut part, &letter(7, 9), b"{}");
-        let entry = crate::store::entries(part.bytes()).next().unwrap().unwrap();
-        assert_eq!(read_dead_letter(entry.value), Some(letter(7, 9)));
-        assert!(entry.value.ends_with(b"{}"));
+    /// The oldest that nobody has to keep any more, at most `most`: those older than `limits` says,
+    /// and feedback beyond the bytes that it says. What it knows nothing of is kept.
+    pub fn due(
+        &self,
+        now: Timestamp,
+        limits: impl Fn(Option<&str>) -> Option<KeepLimits>,
+        most: usize,
+    ) -> Vec<u64> {
+        let committed = self.committed.load(Ordering::Acquire);
+        let all = self.all();
+        let seen = |number| all.known.get(&number).filter(|known| known.is_seen(committed));
+        let seen =
+            |number| seen(number).map(|known| (known.letter.kept_bytes(), known.gone.is_some()));
+        all.sums.due(now, limits, seen, most)
     }
 }

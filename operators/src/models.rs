@@ -104,6 +104,11 @@ impl Models {
         self.entries.get(name).map(|entry| &entry.statistics)
     }
 
+    /// What a model was registered with.
+    pub fn settings(&self, name: &str) -> Option<&ModelSettings> {
+        self.entries.get(name).map(|entry| &entry.settings)
+    }
+
     /// The parts of all models that live on one worker, by number.
     pub(crate) fn workers(
         &self,

@@ -36,6 +36,11 @@ pub(crate) struct WrittenModel {
     pub(crate) twins_max: Option<u64>,
     /// Bytes of one encoded state; above it the call fails. Default 1048576. Since 0.1.0.
     pub(crate) state_bytes_max: Option<u64>,
+    /// Bytes of its dead letters, with their reasons; beyond it nothing is taken in for the model
+    /// until a tenth of it is free again. Default 1073741824. Since 0.1.0.
+    pub(crate) dead_letters_bytes_max: Option<u64>,
+    /// Seconds that a dead letter is kept; then it is dropped. Default 604800. Since 0.1.0.
+    pub(crate) dead_letters_keep_secs: Option<u64>,
 }
 
 impl TryFrom<WrittenModel> for ModelSettings {
@@ -49,9 +54,19 @@ impl TryFrom<WrittenModel> for ModelSettings {
             retries_max: written.retries_max.unwrap_or(default.retries_max),
             twins_max: written.twins_max.unwrap_or(default.twins_max),
             state_bytes_max: written.state_bytes_max.unwrap_or(default.state_bytes_max),
+            dead_letters_bytes_max: written
+                .dead_letters_bytes_max
+                .unwrap_or(default.dead_letters_bytes_max),
+            dead_letters_keep_secs: written
+                .dead_letters_keep_secs
+                .unwrap_or(default.dead_letters_keep_secs),
         };
-        let limits =
-            [("twins_max", settings.twins_max), ("state_bytes_max", settings.state_bytes_max)];
+        let limits = [
+            ("twins_max", settings.twins_max),
+            ("state_bytes_max", settings.state_bytes_max),
+            ("dead_letters_bytes_max", settings.dead_letters_bytes_max),
+            ("dead_letters_keep_secs", settings.dead_letters_keep_secs),
+        ];
         match limits.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(KeyProblem::new(key, "found 0, the least is 1")),
             None => Ok(settings),

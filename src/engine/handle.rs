@@ -311,6 +311,9 @@ impl EngineHandle {
         for (model, refused) in self.parts.edge.refusals.models() {
             reasons.push(format!("model \"{model}\": {}", refused.reason));
         }
+        for (model, reason) in self.parts.edge.refusals.overfull() {
+            reasons.push(format!("model \"{model}\": {reason}"));
+        }
         reasons
     }
 }

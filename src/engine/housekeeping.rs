@@ -1,13 +1,10 @@
 //! What happens once in a while: held stores are noticed, old feedback is given up.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{start::Parts, supervision::Report};
+use super::{EngineHandle, letters::LetterKeeper, start::Parts, supervision::Report};
 use crate::connections::Connections;
 
 /// How long the store may stand still before new requests are refused (law R1).
@@ -48,7 +45,9 @@ impl Commits {
 }
 
 /// Looks ten times a second until the runtime ends.
-pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>) {
+pub(super) async fn keep_house(engine: EngineHandle) {
+    let (parts, connections) = (&engine.parts, &engine.connections);
+    let mut letters = LetterKeeper::new(engine.clone());
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let (mut committed, mut moved_at) = (0, Instant::now());
@@ -56,7 +55,7 @@ pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>)
     for look in 1u32.. {
         looks.tick().await;
         let now = parts.progress.committed.load(Ordering::Acquire);
-        commits.look(&parts, now);
+        commits.look(parts, now);
         // The open epoch is never committed; only closed ones can be held.
         let owes = now < parts.clock.now();
         if now != committed || !owes {
@@ -70,11 +69,13 @@ pub(super) async fn keep_house(parts: Arc<Parts>, connections: Arc<Connections>)
                 tracing::info!("the store moves again");
             }
         }
-        check_room(&parts);
-        pause_failing(&parts, &connections);
+        check_room(parts);
+        pause_failing(parts, connections);
+        letters.look();
         if look.is_multiple_of(EXPIRE_EVERY) {
             let now = (parts.time)();
             parts.slots.iter().for_each(|slot| slot.expire_feedback(now));
+            letters.drop_due(now);
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Parts {
     pub(super) recovered: Arc<Recovered>,
     pub(super) first_part: Option<EpochPart>,
     pub(super) dead_letters: Arc<DeadLetters>,
+    /// Dead letters that were dropped because of their age.
+    pub(super) letters_expired: AtomicU64,
     pub(super) progress: Arc<Progress>,
     pub(super) controls: Vec<Arc<Control>>,
     pub(super) graph: Arc<BuildGraph>,
@@ -192,6 +194,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         recovered: Arc::new(recovered),
         first_part,
         dead_letters: Arc::new(dead_letters),
+        letters_expired: AtomicU64::new(0),
         progress,
         controls: (0..workers).map(|_| Arc::default()).collect(),
         graph: builder.graph,
@@ -247,13 +250,13 @@ fn run(
     suspected.settle(&parts);
     crate::fail_points::pass("links-open");
     let connections = Arc::new(Connections::start(prepared, runtime.handle(), clock));
-    drop(runtime.spawn(keep_house(Arc::clone(&parts), Arc::clone(&connections))));
     let handle = EngineHandle {
         parts: Arc::clone(&parts),
         links,
         connections: Arc::clone(&connections),
         stopping: Arc::new(AtomicBool::new(false)),
     };
+    drop(runtime.spawn(keep_house(handle.clone())));
     let (runtime, workers) = (Some(runtime), Some(workers));
     Ok(Engine { parts, connections, handle, runtime, workers, _watch: watch })
 }

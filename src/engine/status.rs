@@ -26,6 +26,8 @@ pub struct EngineStatistics {
     pub queued_bytes: u64,
     /// Dead letters that are kept.
     pub dead_letters: u64,
+    /// Dead letters that were dropped because of their age, or as too much feedback.
+    pub dead_letters_expired: u64,
     /// Whether the store has not moved for two seconds.
     pub held: bool,
     /// Whether the disk of the state has so little room that nothing is taken in.
@@ -69,10 +71,19 @@ pub struct ModelStatus {
     pub feedback: u64,
     /// Twins that exist.
     pub twins: u64,
+    /// Bytes of its dead letters.
+    pub dead_letter_bytes: u64,
+    /// Whether these are so many that nothing is taken in for it.
+    pub dead_letters_full: bool,
 }
 
 pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
     let progress = &parts.progress;
+    let (kept, overfull) = (parts.dead_letters.kept(), parts.edge.refusals.overfull());
+    let of_model = |name: &str| {
+        let name = Some(name.to_owned());
+        kept.iter().filter(move |kept| kept.model == name)
+    };
     let model = |name: &str| {
         let counters = parts.models.statistics(name)?;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -86,6 +97,8 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
             quarantined_twins: set_aside(parts, name),
             feedback: load(&counters.feedback),
             twins: load(&counters.twins),
+            dead_letter_bytes: of_model(name).map(|kept| kept.bytes).sum(),
+            dead_letters_full: overfull.contains_key(name),
         })
     };
     let pipeline = &progress.pipeline;
@@ -98,6 +111,7 @@ pub(super) fn statistics(parts: &Parts) -> EngineStatistics {
         committed_epoch: progress.committed.load(Ordering::Acquire),
         queued_bytes: parts.edge.budget.bytes() as u64,
         dead_letters: parts.dead_letters.len() as u64,
+        dead_letters_expired: parts.letters_expired.load(Ordering::Relaxed),
         held: parts.edge.refusals.is_held(),
         disk_full: parts.store.is_full(),
         careful: parts.edge.is_careful(),

@@ -15,8 +15,16 @@ use crate::config::{ConfigError, ConfiguredModel, Node, ReadModel, configure};
 
 /// Keys of a model's table that are the engine's: they are taken out before the kind reads the
 /// rest, so no kind may have a setting of such a name.
-pub const RESERVED_KEYS: [&str; 6] =
-    ["type", "grouping", "on_failure", "retries_max", "twins_max", "state_bytes_max"];
+pub const RESERVED_KEYS: [&str; 8] = [
+    "type",
+    "grouping",
+    "on_failure",
+    "retries_max",
+    "twins_max",
+    "state_bytes_max",
+    "dead_letters_bytes_max",
+    "dead_letters_keep_secs",
+];
 
 type Build = fn(Models, &str, Value, ModelSettings) -> Result<Models, String>;
 

@@ -3,6 +3,7 @@
 mod client;
 mod damaged;
 mod dead_letters;
+mod full;
 mod help;
 mod keys;
 mod program;

@@ -16,6 +16,8 @@ pub struct Refusals {
     full: AtomicBool,
     any_model: AtomicBool,
     models: RwLock<BTreeMap<String, Refused>>,
+    /// Models for which nothing more can be kept, and why (law D12).
+    overfull: RwLock<BTreeMap<String, String>>,
 }
 
 /// A model that is refused.
@@ -68,8 +70,23 @@ impl Refusals {
     pub fn allow(&self, model: &str) -> bool {
         let mut models = self.models.write().expect("refusals");
         let was = models.remove(model).is_some();
-        self.any_model.store(!models.is_empty(), Ordering::Release);
+        let any = !models.is_empty() || !self.overfull.read().expect("refusals").is_empty();
+        self.any_model.store(any, Ordering::Release);
         was
+    }
+
+    /// Takes no messages for exactly these models, since there is no room for their dead letters;
+    /// each with the reason. Whatever else models are refused for stays as it is.
+    pub fn set_overfull(&self, overfull: BTreeMap<String, String>) {
+        let models = self.models.write().expect("refusals");
+        let any = !models.is_empty() || !overfull.is_empty();
+        *self.overfull.write().expect("refusals") = overfull;
+        self.any_model.store(any, Ordering::Release);
+    }
+
+    /// The models that [`Self::set_overfull`] named.
+    pub fn overfull(&self) -> BTreeMap<String, String> {
+        self.overfull.read().expect("refusals").clone()
     }
 
     /// The refused models.
@@ -86,7 +103,8 @@ impl Refusals {
             return None;
         }
         let models = self.models.read().expect("refusals");
-        models.get(model).map(|refused| refused.reason.clone())
+        let refused = models.get(model).map(|refused| refused.reason.clone());
+        refused.or_else(|| self.overfull.read().expect("refusals").get(model).cloned())
     }
 }
 
@@ -104,6 +122,13 @@ mod tests {
         assert_eq!(refusals.reason("fans"), None);
         assert!(refusals.allow("pumps") && !refusals.allow("pumps"));
         assert_eq!(refusals.reason("pumps"), None);
+        assert!(refusals.refuse("fans", Refused { reason: "both".into(), connection: "x".into() }));
+        refusals.set_overfull([("fans".to_owned(), "no room".to_owned())].into());
+        assert_eq!(refusals.reason("fans").as_deref(), Some("both"));
+        assert!(refusals.allow("fans"));
+        assert_eq!(refusals.reason("fans").as_deref(), Some("no room"));
+        refusals.set_overfull(BTreeMap::new());
+        assert_eq!(refusals.reason("fans"), None);
         assert!(!refusals.set_held(true));
         assert!(refusals.reason("fans").is_some());
         assert!(!refusals.set_full(true));

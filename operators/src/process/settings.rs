@@ -18,6 +18,11 @@ pub struct ModelSettings {
     pub twins_max: u64,
     /// Bytes of one encoded state; above it the call fails. Default 1 MiB.
     pub state_bytes_max: u64,
+    /// Bytes of its dead letters; beyond it nothing more is taken in for it until some are gone
+    /// (law D12). Default 1 GiB.
+    pub dead_letters_bytes_max: u64,
+    /// Seconds after which a dead letter goes by itself. Default 7 days.
+    pub dead_letters_keep_secs: u64,
 }
 
 impl Default for ModelSettings {
@@ -28,6 +33,8 @@ impl Default for ModelSettings {
             retries_max: 0,
             twins_max: 10_000_000,
             state_bytes_max: 1 << 20,
+            dead_letters_bytes_max: 1 << 30,
+            dead_letters_keep_secs: 7 * 86_400,
         }
     }
 }

@@ -102,6 +102,8 @@ type = "rest"
 wait_ms = 10000
 
 [models.wind-1]
+dead_letters_bytes_max = 1073741824
+dead_letters_keep_secs = 604800
 grouping = "single"
 limit_celsius = "${env:TWINFLOW__MODELS__WIND_1__LIMIT_CELSIUS}"
 on_failure = "halt"
