@@ -67,9 +67,16 @@
 //! configuration file and command line) are on by default; `mqtt` and `kafka` add these connectors,
 //! `live-views` counts, sums and averages over all twins,
 //! `demo-broker` a broker to the demonstration, `testing` stores that tests hold and the
-//! conformance suite for connectors; `full` is what releases are built with.
+//! conformance suite for connectors; `full` is what releases are built with. `abomonation` is in no
+//! release: an exchange codec between processes of one build on one machine, for measurements.
 
 #![forbid(unsafe_code)]
+
+#[cfg(all(feature = "abomonation", feature = "full"))]
+compile_error!(
+    "releases are built with `full`, and `abomonation` is never in a release: it is unsound on \
+     bytes of others (docs/internals/abomonation.md)"
+);
 
 // What the derive generates names the crate, also in this one.
 extern crate self as twinflow;

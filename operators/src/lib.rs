@@ -16,6 +16,8 @@ pub mod message;
 pub mod model;
 pub mod models;
 
+#[cfg(feature = "abomonation")]
+pub mod abom;
 pub mod activity;
 pub mod clock;
 pub mod feed;

@@ -48,6 +48,21 @@ pub(crate) fn output(arguments: &[&str]) -> Result<String> {
         .map_err(|error| Error::failed(format!("read the output of cargo: {error}")))
 }
 
+/// What `cargo ARGUMENTS` wrote to standard error when it did not exit with 0, `removed` not being
+/// in its environment; nothing when it did.
+///
+/// # Errors
+///
+/// When cargo cannot be started.
+pub(crate) fn refusal(arguments: &[&str], removed: &str) -> Result<Option<String>> {
+    let output = command(arguments)
+        .env_remove(removed)
+        .output()
+        .map_err(|error| Error::failed(format!("start cargo: {error}")))?;
+    let text = || String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((!output.status.success()).then(text))
+}
+
 /// Whether `cargo NAME` exists on this machine.
 pub(crate) fn has(subcommand: &str) -> bool {
     command(&[subcommand, "--version"])

@@ -13,6 +13,7 @@ mod plan;
 mod servers;
 mod step;
 mod tidy;
+mod unsound;
 mod verb;
 
 use std::process::ExitCode;

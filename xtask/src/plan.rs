@@ -4,8 +4,8 @@
 //! second to what takes minutes, and the steps of one list share features and profile, so that one
 //! step builds on what the step before it has left in the target directory.
 
-use crate::step::{Action, Step};
-use crate::{cargo, deny, tidy};
+use crate::step::Step;
+use crate::{cargo, deny, tidy, unsound};
 
 /// The features that tests, lints and pages are made with: everything that releases have, the
 /// demonstration's broker, what only tests have, and the benches beside bare clients. A test target
@@ -100,17 +100,15 @@ const DEFAULT_TESTS: &[Step] =
 const RELEASE_TESTS: &[Step] = &[];
 
 /// The pages of this workspace; a broken link is an error.
-pub(crate) const DOCS: &[Step] = &[Step {
-    name: "docs",
-    action: Action::Cargo(
-        &["doc", "--workspace", "--no-deps", "--features", FULL],
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    ),
-}];
+pub(crate) const DOCS: &[Step] = &[Step::cargo_with(
+    "docs",
+    &["doc", "--workspace", "--no-deps", "--features", FULL],
+    &[("RUSTDOCFLAGS", "-D warnings")],
+)];
 
 /// Everything that CI runs.
 pub(crate) const TEST: &[&[Step]] =
-    &[READING, LINTS, FEATURES, ALL_TESTS, DEFAULT_TESTS, RELEASE_TESTS, DOCS];
+    &[READING, LINTS, FEATURES, unsound::STEPS, ALL_TESTS, DEFAULT_TESTS, RELEASE_TESTS, DOCS];
 
 /// Everything that CI runs except tests and features.
 pub(crate) const CHECK: &[&[Step]] = &[READING, LINTS, DOCS];
@@ -162,6 +160,23 @@ mod tests {
             !strings(target.get("required-features")).iter().all(|name| brought.contains(name))
         };
         targets.filter(lacks).map(|target| target["name"].to_string()).collect()
+    }
+
+    #[test]
+    fn no_step_but_its_own_and_nothing_released_has_the_unsound_codec() {
+        let manifest: Table =
+            std::fs::read_to_string(cargo::root().join("Cargo.toml")).unwrap().parse().unwrap();
+        let features = manifest["features"].as_table().unwrap();
+        let brings = |name: &str| strings(features.get(name)).iter().any(|of| is_unsound(of));
+        let all = brought("twinflow", features);
+        assert!(all.iter().any(|name| name == "full"), "{all:?}");
+        assert!(!all.iter().any(|name| is_unsound(name) || brings(name)), "{all:?}");
+        let with: Vec<_> = features.keys().filter(|name| brings(name)).collect();
+        assert_eq!(with, ["abomonation"], "no other feature brings it");
+    }
+
+    fn is_unsound(feature: &str) -> bool {
+        feature.contains("abomonation")
     }
 
     #[test]

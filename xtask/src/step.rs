@@ -22,7 +22,16 @@ pub(crate) enum Action {
 impl Step {
     /// A step that calls cargo.
     pub(crate) const fn cargo(name: &'static str, arguments: &'static [&'static str]) -> Self {
-        Self { name, action: Action::Cargo(arguments, &[]) }
+        Self::cargo_with(name, arguments, &[])
+    }
+
+    /// A step that calls cargo with these variables in its environment.
+    pub(crate) const fn cargo_with(
+        name: &'static str,
+        arguments: &'static [&'static str],
+        environment: &'static [Variable<'static>],
+    ) -> Self {
+        Self { name, action: Action::Cargo(arguments, environment) }
     }
 
     /// A step that calls a function of this crate.

@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(feature = "abomonation")]
+mod abom;
 mod cluster;
 mod laws;
 mod store;

@@ -76,6 +76,11 @@ const WALLS: &[Wall] = &[
         why: "it is sound enough for a demonstration; tests of delivery need a real broker",
     },
     Wall {
+        crates: &["abomonation"],
+        stands: Stands::Around(&["operators/src/abom*"]),
+        why: "it is unsound on bytes of others, and has one module with walls of its own",
+    },
+    Wall {
         crates: &["twinflow", "twinflow_connectors", "twinflow_operators"],
         stands: Stands::In(&["servers/"]),
         why: "it brings servers up and knows nothing of who uses them",
@@ -194,6 +199,16 @@ mod tests {
         assert!(!is_refused("src/demo/mqtt/broker.rs", "use rumqttd::Broker;"));
         assert!(!is_refused("src/demo/mqtt/wire.rs", "use rumqttc::v5::AsyncClient;"));
         assert!(is_refused("src/demo/mqtt/line.rs", "use rumqttc::v5::AsyncClient;"));
+    }
+
+    #[test]
+    fn the_unsound_codec_is_in_its_own_module_only() {
+        let text = "use abomonation::Abomonation;";
+        for path in ["operators/src/frame.rs", "connectors/src/row.rs", "src/store/chain.rs"] {
+            assert!(is_refused(path, text), "{path}");
+        }
+        assert!(!is_refused("operators/src/abom.rs", text));
+        assert!(!is_refused("operators/src/abom/codec.rs", text));
     }
 
     #[test]
