@@ -7,6 +7,7 @@
 //! When the log has grown by as much as is alive, the workers write everything again, a piece an
 //! epoch, as entries of ordinary frames. Segments that are older than that sweep go.
 
+mod carry;
 mod chain;
 mod claim;
 mod counters;
@@ -16,6 +17,7 @@ mod error;
 mod format;
 #[cfg(feature = "testing")]
 pub(super) mod fuzz;
+mod give_up;
 mod group;
 mod history;
 #[cfg(feature = "server")]
@@ -75,6 +77,9 @@ use self::spares::Spares;
 use self::sweep::{Orders, Sweeps};
 use self::tail::Secured;
 use self::writer::{Writer, mix};
+
+/// With room for so many segments, spares of an earlier generation may wait to be removed.
+const PLENTY_SEGMENTS: u64 = 16;
 
 /// A log in one directory on one machine, for one process at a time.
 ///
@@ -183,7 +188,12 @@ impl LocalLog {
     /// Reads everything that is committed, when nobody else commits any more.
     fn visit(&self, visit: Visit<'_>) -> Result<(), StoreError> {
         if !planted::has(planted::Mistake::ClaimAfterReading) {
-            self.claimed(replay::newest_generation(&*self.disk, self.known.log_id) + 1)?;
+            // Records of claims say it at once: a start never goes below the newest of them.
+            let newest = match claim::is_claimed(&*self.disk) {
+                true => 0,
+                false => replay::newest_generation(&*self.disk, self.known.log_id),
+            };
+            self.claimed(newest + 1)?;
         }
         let limit = self.options.recover_from;
         let names = || self.segments();
@@ -200,6 +210,12 @@ impl LocalLog {
         })?;
         *self.found() = Some(found);
         Ok(())
+    }
+
+    /// Whether a start need not give room back before it writes anything.
+    fn has_plenty(&self) -> bool {
+        let plenty = PLENTY_SEGMENTS * self.options.segment_bytes;
+        self.disk.free().is_ok_and(|room| room.free >= plenty)
     }
 
     /// Names of the segments that are there.
@@ -223,9 +239,10 @@ impl LocalLog {
             let proven = found.tail.as_ref().and(Some(found.history.sequence)).unwrap_or(0);
             marker::prove(&*self.disk, marker::Known { proven, ..self.known }, generation)?;
         }
-        let secured = tail::secure(&*self.disk, found, claim, self.options.segment_bytes)?;
-        let Secured { open, own, complete } = secured;
         let options = &self.options;
+        let how = (options.segment_bytes, options.random);
+        let secured = tail::secure(&*self.disk, found, claim, how)?;
+        let Secured { open, own, replaced, complete } = secured;
         let (segment_bytes, mistakes) = (options.segment_bytes, self.mistakes);
         let next_file = found.dead_letters.iter().max().map_or(1, |newest| newest + 1);
         let (disk, index) = (Arc::clone(&self.disk), Arc::clone(&self.index));
@@ -233,7 +250,6 @@ impl LocalLog {
         letters.remove_unneeded(&found.dead_letters)?;
         self.spares.begin(generation);
         let found_bytes = (complete.live_bytes, found.log_bytes);
-        let replaced = open.as_ref().and(found.tail.as_ref()).map(|tail| tail.header.number);
         let there = found.retired.iter().chain(&found.counted).copied();
         let there = there.filter(|number| Some(*number) != replaced);
         let there = there.chain(open.as_ref().map(|open| open.number));
@@ -288,8 +304,14 @@ impl EpochStore for LocalLog {
         if self.found().is_none() {
             self.replay(&mut |_| {})?;
         }
-        let found = self.found().take().expect("it was replayed above");
+        let mut found = self.found().take().expect("it was replayed above");
         let claim = Arc::clone(self.claimed(found.history.generation + 1)?);
+        let mut leftovers = std::mem::take(&mut found.leftovers);
+        if !self.helps || !self.has_plenty() {
+            let removed = tail::remove_leftovers(&*self.disk, &claim, &leftovers);
+            removed.map_err(|error| claim.behind(error))?;
+            leftovers.clear();
+        }
         let writer = self.writer(&found, &claim, workers).map_err(|error| claim.behind(error))?;
         let claimed = Claimed { generation: writer.history.generation, base: found.history.epoch };
         let pace = Pace::of(&self.options, workers, claimed.base);
@@ -301,7 +323,7 @@ impl EpochStore for LocalLog {
         if self.helps {
             let (spares, disk) = (Arc::clone(&self.spares), Arc::clone(&self.disk));
             let on_failure = Arc::clone(&self.options.on_failure);
-            let helper = spares.spawn(disk, self.options.segment_bytes, on_failure);
+            let helper = spares.spawn(disk, self.options.segment_bytes, leftovers, on_failure);
             threads.push(helper.map_err(failed)?);
         }
         drop(threads);

@@ -38,6 +38,11 @@ fn newest(names: &[String]) -> Option<u64> {
     names.iter().filter_map(|name| claim_number(name)).max()
 }
 
+/// Whether any generation has a record.
+pub(super) fn is_claimed(disk: &dyn Disk) -> bool {
+    disk.list().is_ok_and(|names| newest(&names).is_some())
+}
+
 /// The generation that a start takes, given the records that there are: above all of them, and not
 /// below `least`.
 fn next(names: &[String], least: u64) -> u64 {

@@ -131,6 +131,17 @@ pub trait DiskFile: Send + Sync + 'static {
     /// The operating system's; `UnexpectedEof` behind the end.
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
 
+    /// Appends so many bytes from this offset; by one thread at a time.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's; `UnexpectedEof` behind the end.
+    fn append_to(&self, into: &mut Vec<u8>, at: u64, count: usize) -> io::Result<()> {
+        let start = into.len();
+        into.resize(start + count, 0);
+        self.read_at(at, &mut into[start..])
+    }
+
     /// Writes all bytes at this offset.
     ///
     /// # Errors
@@ -309,6 +320,17 @@ impl DiskFile for File {
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
         self.read_exact_at(into, at)
+    }
+
+    fn append_to(&self, into: &mut Vec<u8>, at: u64, count: usize) -> io::Result<()> {
+        // Into memory that nobody has filled with zeros before.
+        let mut file = self;
+        file.seek(SeekFrom::Start(at))?;
+        into.reserve(count);
+        match file.take(count as u64).read_to_end(into)? == count {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {

@@ -8,8 +8,9 @@ use twinflow_operators::{
 use super::{
     dead_letters::{self, Place},
     format::{BLOCK, SegmentHeader, check, read_frame},
-    history::{Ending, read_segment},
+    history::{Ending, Rest, read_segment},
     marker,
+    segment::heads_of,
 };
 use crate::store::dead_letter;
 
@@ -52,6 +53,14 @@ fn read(bytes: &[u8]) {
     assert!(history.sequence >= header.before.sequence, "it never goes back");
     assert!(last.is_none_or(|last| last.end <= bytes.len() as u64), "{ending:?}");
     assert!(matches!(ending, Ending::Whole) || sound <= bytes.len());
+    if let Ending::Unjudged { at } = ending {
+        let mut rest = Rest::new(at, history.sequence + 1);
+        let proof = heads_of(&header, bytes).find_map(|head| rest.look(&head));
+        assert!(matches!(
+            proof.unwrap_or(rest.torn()),
+            Ending::Damaged { .. } | Ending::Torn { .. }
+        ));
+    }
 }
 
 /// The same with checks that hold, as far as its lengths lead.

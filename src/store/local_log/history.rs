@@ -45,6 +45,24 @@ pub(super) struct LastFrame {
     pub(super) at: u64,
     /// Where it ends, padding not included.
     pub(super) end: u64,
+    /// The group that it is in.
+    pub(super) group: GroupStart,
+}
+
+/// Where a group begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GroupStart {
+    /// The place of its first frame.
+    pub(super) at: u64,
+    /// What the frame before it said.
+    pub(super) before: History,
+}
+
+impl LastFrame {
+    /// Whether it says that everything before its group was durable when that was begun.
+    pub(super) fn proves_the_rest(&self) -> bool {
+        self.head.proven_until == self.group.before.sequence
+    }
 }
 
 /// How a segment ends.
@@ -75,10 +93,15 @@ pub(super) enum Ending {
     },
     /// Before a frame that is not wanted: it or its epoch is later than those that are.
     Beyond,
+    /// Before something that is not the next frame; what follows that was not looked at yet.
+    Unjudged {
+        /// Where it begins.
+        at: u64,
+    },
 }
 
-/// Reads the frames of a segment in order, moves `history`, and judges the end. `each` sees every
-/// frame and where its body is, before it counts, and may end it there.
+/// Reads the frames of a segment in order, and moves `history`. `each` sees every frame and where its
+/// body is, before it counts, and may end it there.
 pub(super) fn read_segment(
     header: &SegmentHeader,
     segment: &[u8],
@@ -87,10 +110,11 @@ pub(super) fn read_segment(
 ) -> (Option<LastFrame>, Ending) {
     let mut last = None;
     let mut at = BLOCK;
+    let mut group = GroupStart { at, before: *history };
     while at < segment.len() as u64 {
         let frame = read_frame(segment, header.seed, at);
         let Some((head, body)) = frame.filter(|(head, _)| history.accepts(head)) else {
-            return (last, judge(header, segment, at, history.sequence + 1));
+            return (last, Ending::Unjudged { at });
         };
         // It lies in a slice, so its place is a `usize`.
         let start = at as usize + FRAME_HEAD;
@@ -99,30 +123,48 @@ pub(super) fn read_segment(
         }
         history.advance(&head);
         let end = at + (FRAME_HEAD + body.len()) as u64;
-        last = Some(LastFrame { head, at, end });
+        last = Some(LastFrame { head, at, end, group });
         at = if head.last_in_group { block_end(end) } else { end };
+        if head.last_in_group {
+            group = GroupStart { at, before: *history };
+        }
     }
     (last, Ending::Whole)
 }
 
-/// Looks at every block from `at` on for a frame that was written when `lost` was durable.
+/// What follows the last frame of a segment, judged by the frame heads that are found in it.
 ///
 /// A head that checks is enough: a group is begun only when the one before it is synced. What a
 /// recycled file held before has other seeds, so none of its heads checks.
-fn judge(header: &SegmentHeader, segment: &[u8], at: u64, lost: u64) -> Ending {
-    let heads = std::iter::once(at)
-        .chain((block_end(at + 1)..segment.len() as u64).step_by(BLOCK as usize))
-        .filter_map(|block| {
-            FrameHead::decode(segment.get(usize::try_from(block).ok()?..)?, header.seed, block)
-        });
-    let mut cut = false;
-    for head in heads {
-        if head.proven_until >= lost && !mistakes::has(Mistake::ProofNotLookedAt) {
-            return Ending::Damaged { at, proof: head.sequence };
-        }
-        cut |= head.sequence >= lost;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// Where it begins.
+    pub(super) at: u64,
+    /// Sequence of the frame that is not there.
+    pub(super) lost: u64,
+    cut: bool,
+}
+
+impl Rest {
+    /// Nothing is known of it yet.
+    pub(super) fn new(at: u64, lost: u64) -> Self {
+        Self { at, lost, cut: false }
     }
-    Ending::Torn { at, cut }
+
+    /// Takes a head at this place or at the start of a later block; gives the verdict if it proves
+    /// that the lost frame was durable.
+    pub(super) fn look(&mut self, head: &FrameHead) -> Option<Ending> {
+        if head.proven_until >= self.lost && !mistakes::has(Mistake::ProofNotLookedAt) {
+            return Some(Ending::Damaged { at: self.at, proof: head.sequence });
+        }
+        self.cut |= head.sequence >= self.lost;
+        None
+    }
+
+    /// The verdict when nothing proves that.
+    pub(super) fn torn(&self) -> Ending {
+        Ending::Torn { at: self.at, cut: self.cut }
+    }
 }
 
 #[cfg(test)]

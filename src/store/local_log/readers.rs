@@ -12,8 +12,10 @@ use super::segment::{Fault, Segment, SegmentReader};
 /// Threads that read at once, at most: each holds a segment, and one more is with who folds them.
 const THREADS_MAX: usize = 4;
 
+const PANICKED: &str = "a reader has panicked";
+
 /// Reads segments, the newest first, and gives the entries of each in that order; what each says is
-/// given back in the order of their numbers.
+/// given back in the order of their numbers. What follows their last frames is judged meanwhile.
 pub(super) fn newest_first(
     reader: SegmentReader<'_>,
     segments: &[Counted],
@@ -21,7 +23,8 @@ pub(super) fn newest_first(
     each: &mut dyn FnMut(&Piece),
 ) -> Vec<Result<Segment, Fault>> {
     let lanes = reader.shards.clamp(1, THREADS_MAX).min(segments.len());
-    reading.begin(segments.iter().map(|segment| reader.length(segment.number)).sum());
+    let lengths: Vec<_> = segments.iter().map(|segment| reader.length(segment.number)).collect();
+    reading.begin(lengths.iter().sum());
     let spare = Mutex::new(Vec::<Piece>::new());
     let spare = || spare.lock().unwrap_or_else(PoisonError::into_inner);
     let mut all = thread::scope(|scope| {
@@ -29,27 +32,31 @@ pub(super) fn newest_first(
             .map(|lane| {
                 let (give, take) = sync_channel(0);
                 let own = segments.iter().rev().skip(lane).step_by(lanes);
-                scope.spawn(move || {
-                    for segment in own {
+                let read = scope.spawn(move || {
+                    let read = |segment: &Counted| {
                         let mut piece = spare().pop().unwrap_or_default();
                         let read = reader.read(*segment, &mut piece);
-                        if give.send((piece, read)).is_err() {
-                            return;
-                        }
-                    }
+                        let given = give.send((piece, read.is_ok()));
+                        let judged = read.and_then(|read| reader.judged(*segment, read));
+                        given.map(|()| judged).ok()
+                    };
+                    own.map_while(read).collect::<Vec<_>>()
                 });
-                take
+                (take, read)
             })
             .collect();
-        let take = |nth: usize| {
-            let (piece, read) = lanes[nth % lanes.len()].recv().expect("a reader has panicked");
-            if read.is_ok() {
+        for (nth, length) in lengths.iter().rev().enumerate() {
+            let (piece, is_read) = lanes[nth % lanes.len()].0.recv().expect(PANICKED);
+            if is_read {
                 each(&piece);
             }
-            reading.add(piece.bytes.len() as u64);
+            reading.add(*length);
             spare().push(piece);
-            read
-        };
+        }
+        let lanes = lanes.into_iter().map(|(_, read)| read.join().expect(PANICKED).into_iter());
+        let mut lanes: Vec<_> = lanes.collect();
+        let count = lanes.len();
+        let take = |nth: usize| lanes[nth % count].next().expect("each segment was read");
         (0..segments.len()).map(take).collect::<Vec<_>>()
     });
     all.reverse();

@@ -11,9 +11,14 @@ use super::chain::Counted;
 use super::dead_letters::{Change, note};
 use super::disk::{Access, Disk};
 use super::error::open_error;
-use super::format::{BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader};
-use super::history::{Ending, History, LastFrame, read_segment};
+use super::format::{
+    BLOCK, FRAME_HEAD, FrameHead, FrameKind, HeaderFault, SegmentHeader, block_end,
+};
+use super::history::{Ending, History, LastFrame, Rest, read_segment};
 use super::marker::newer;
+
+/// Segments are read in pieces of this length.
+const PIECE: u64 = 1 << 20;
 
 /// Name of a segment.
 pub(super) fn segment_name(number: u64) -> String {
@@ -103,7 +108,8 @@ impl SegmentReader<'_> {
         file.and_then(|file| file.length()).unwrap_or(0)
     }
 
-    /// Everything in it that counts; the entries are in `piece` then.
+    /// Everything in it that counts; the entries are in `piece` then. What follows the last good
+    /// frame is not looked at: see [`Self::judged`].
     pub(super) fn read(
         &self,
         Counted { number, until }: Counted,
@@ -111,9 +117,8 @@ impl SegmentReader<'_> {
     ) -> Result<Segment, Fault> {
         let Piece { bytes, places } = piece;
         places.clear(self.shards);
-        self.bytes(number, bytes).map_err(|cause| self.unread(number, cause))?;
+        let header = self.load(number, bytes)?;
         let bytes = &**bytes;
-        let header = self.header(number, bytes)?;
         let (mut history, mut letters) = (header.before, Vec::new());
         let (last, ending) = read_segment(&header, bytes, &mut history, |head, body| {
             if head.sequence > until || head.epoch > self.limit {
@@ -133,11 +138,75 @@ impl SegmentReader<'_> {
         Ok(Segment { header, history, last, ending, letters })
     }
 
+    /// Looks at what follows the last good frame, if anything may be missing there.
+    pub(super) fn judged(
+        &self,
+        Counted { number, until }: Counted,
+        segment: Segment,
+    ) -> Result<Segment, Fault> {
+        let Ending::Unjudged { at } = segment.ending else { return Ok(segment) };
+        let last = segment.history.sequence;
+        let ending = match last < until {
+            true => self.rest(&segment.header, Rest::new(at, last + 1)),
+            // The next segment says that it goes no further.
+            false => Ok(Ending::Whole),
+        };
+        let ending = ending.map_err(|cause| self.unread(number, cause))?;
+        Ok(Segment { ending, ..segment })
+    }
+
+    /// Looks at every block behind the last good frame for a frame that was written when the next
+    /// one was durable. A piece at a time: it may be most of a segment, and hold nothing.
+    fn rest(&self, header: &SegmentHeader, mut rest: Rest) -> io::Result<Ending> {
+        let file = self.disk.open(&segment_name(header.number), Access::Read)?;
+        let length = file.length()?;
+        let mut window = Vec::new();
+        let (at, first) = (rest.at, rest.at - rest.at % BLOCK);
+        for from in (first..length).step_by(PIECE as usize) {
+            window.clear();
+            // A head may go on behind the piece.
+            file.append_to(&mut window, from, (PIECE + BLOCK).min(length - from) as usize)?;
+            let blocks = (from..length.min(from + PIECE)).step_by(BLOCK as usize);
+            let places = blocks.map(|block| block.max(at));
+            let heads = places.filter_map(|at| {
+                FrameHead::decode(&window[(at - from) as usize..], header.seed, at)
+            });
+            for head in heads {
+                if let Some(damaged) = rest.look(&head) {
+                    return Ok(damaged);
+                }
+            }
+        }
+        Ok(rest.torn())
+    }
+
+    /// Reads as far as frames follow one another by their heads, and gives the header.
+    fn load(&self, number: u64, bytes: &mut Vec<u8>) -> Result<SegmentHeader, Fault> {
+        let unread = |cause| self.unread(number, cause);
+        let file = self.disk.open(&segment_name(number), Access::Read).map_err(unread)?;
+        let length = file.length().map_err(unread)?;
+        bytes.clear();
+        bytes.reserve_exact(usize::try_from(length).map_err(|it| unread(io::Error::other(it)))?);
+        let (mut header, mut at) = (None, BLOCK);
+        while (bytes.len() as u64) < length && at + FRAME_HEAD as u64 > bytes.len() as u64 {
+            let from = bytes.len() as u64;
+            let more = (at - from.min(at) + PIECE).min(length - from);
+            file.append_to(bytes, from, more as usize).map_err(unread)?;
+            let header = match header {
+                Some(header) => header,
+                None => *header.insert(self.header(number, bytes)?),
+            };
+            at = end_of_heads(&header, bytes, at);
+        }
+        header.map_or_else(|| self.header(number, bytes), Ok)
+    }
+
     /// All of its bytes.
     pub(super) fn bytes(&self, number: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let file = self.disk.open(&segment_name(number), Access::Read)?;
-        bytes.resize(usize::try_from(file.length()?).map_err(io::Error::other)?, 0);
-        file.read_at(0, bytes)
+        let length = usize::try_from(file.length()?).map_err(io::Error::other)?;
+        bytes.clear();
+        file.append_to(bytes, 0, length)
     }
 
     /// It is durable before the segment has its name.
@@ -170,6 +239,19 @@ impl fmt::Debug for SegmentReader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SegmentReader").field("place", &self.disk.place()).finish_non_exhaustive()
     }
+}
+
+/// Where no further frame head follows in these bytes of a segment; perhaps behind them.
+fn end_of_heads(header: &SegmentHeader, bytes: &[u8], mut at: u64) -> u64 {
+    let head = |at: u64| {
+        let bytes = bytes.get(usize::try_from(at).ok()?..)?;
+        FrameHead::decode(bytes, header.seed, at)
+    };
+    while let Some(head) = head(at) {
+        let end = at + FRAME_HEAD as u64 + u64::from(head.body_len);
+        at = if head.last_in_group { block_end(end) } else { end };
+    }
+    at
 }
 
 /// Every frame head that checks: those at the start of a block, and those behind them.

@@ -11,9 +11,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use twinflow_operators::store::StoreError;
 
+use super::claim::remove;
 use super::disk::{Access, Disk};
 use super::error::disk_error;
 use super::format::{BLOCK, block_end};
@@ -21,6 +23,9 @@ use crate::fail_points;
 
 /// Spares that the helper sees to when the log needs more of them than it gives back.
 const READY: usize = 2;
+
+/// How long after a start what earlier ones left behind stays, unless spares are wanted before.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 
 /// Zeros are written in pieces of this length.
 const PIECE: u64 = 1 << 20;
@@ -91,6 +96,14 @@ fn fill(disk: &dyn Disk, new: &str, access: Access, bytes: u64) -> Result<(), Un
     Ok(())
 }
 
+/// What no start needs to wait for. One that stays is removed by the next start.
+fn clear_away(disk: &dyn Disk, name: &str) {
+    if let Err(error) = remove(disk, name) {
+        tracing::warn!(name, %error, "could not remove what an earlier start left behind");
+    }
+    fail_points::pass("leftovers-removed");
+}
+
 /// The spares of a log.
 #[derive(Default)]
 pub(super) struct Spares {
@@ -148,31 +161,39 @@ impl Spares {
         }
     }
 
+    fn is_wanted(&self) -> bool {
+        let state = self.state();
+        state.wanted && !state.stopped
+    }
+
     /// Ends the helper.
     pub(super) fn stop(&self) {
         self.state().stopped = true;
         self.wanted.notify_one();
     }
 
-    /// Waits until spares are wanted; `false` when that is never again.
-    fn wait(&self) -> bool {
-        let mut state = self.state();
-        while !state.wanted && !state.stopped {
-            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        !state.stopped
+    /// Waits until spares are wanted, or this time is over; `false` when nothing is wanted ever
+    /// again.
+    fn wait(&self, limit: Duration) -> bool {
+        let idle = |state: &mut State| !state.wanted && !state.stopped;
+        let woken = self.wanted.wait_timeout_while(self.state(), limit, idle);
+        !woken.unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 
-    /// Starts the helper. A sync that fails is told to `on_failure`, and ends it.
+    /// Starts the helper. It first waits a while and removes `leftovers`: a start has other things
+    /// to do. A sync that fails is told to `on_failure`, and ends it.
     pub(super) fn spawn(
         self: Arc<Self>,
         disk: Arc<dyn Disk>,
         bytes: u64,
+        leftovers: Vec<String>,
         on_failure: OnFailure,
     ) -> io::Result<JoinHandle<()>> {
         Builder::new().name("twinflow:log-spares".into()).spawn(move || {
-            while self.wait() {
-                while self.count() < READY as u64 && !self.state().stopped {
+            let mut leftovers = leftovers;
+            while self.wait(if leftovers.is_empty() { Duration::MAX } else { LEFT_ALONE }) {
+                leftovers.drain(..).for_each(|name| clear_away(&*disk, &name));
+                while self.is_wanted() && self.count() < READY as u64 {
                     let spare = self.fresh();
                     match make(&*disk, spare, bytes) {
                         Ok(()) => self.put(spare),
@@ -207,7 +228,7 @@ mod tests {
             Arc::new(move |error: StoreError| failure.send(error.to_string()).unwrap());
         spares.want();
         let disk = Arc::new(disk.clone());
-        let helper = Arc::clone(&spares).spawn(disk, 8192, on_failure).unwrap();
+        let helper = Arc::clone(&spares).spawn(disk, 8192, Vec::new(), on_failure).unwrap();
         while spares.state().wanted && !helper.is_finished() {
             std::thread::yield_now();
         }

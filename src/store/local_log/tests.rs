@@ -1,5 +1,6 @@
 //! Tests of the whole log: on a disk that fails and loses power, and on the real one.
 
+mod carried;
 mod crash;
 mod damage;
 mod driver;

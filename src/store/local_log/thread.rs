@@ -13,6 +13,9 @@ use super::queue::{Queue, Work};
 use super::writer::Writer;
 use crate::fail_points;
 
+/// How much longer than any other frame the first one of a generation stays unsealed.
+const FIRST_SEAL: u32 = 10;
+
 /// Starts it. A failed write or sync ends it; `on_failure` is called once, and nothing that was
 /// not reported durable before ever is.
 pub(super) fn spawn(
@@ -31,14 +34,17 @@ pub(super) fn spawn(
 
 fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), StoreError> {
     let (mut sealed, mut closed) = (false, false);
+    // The first frame of a generation proves all before it, and nothing was acknowledged with it. To
+    // seal it while twins are loaded would only make the first epoch wait.
+    let mut unsealed_for = FIRST_SEAL * seal_after;
     loop {
-        match queue.next((!sealed).then_some(seal_after), closed) {
+        match queue.next((!sealed).then_some(unsealed_for), closed) {
             Work::Epochs(epochs) => {
                 if fail_points::makes("ack-first") {
                     queue.written(BTreeMap::new());
                 }
                 writer.epochs(&epochs)?;
-                (sealed, closed) = (false, false);
+                (sealed, closed, unsealed_for) = (false, false, seal_after);
                 queue.written(epochs);
                 fail_points::pass("group-reported");
             }

@@ -79,10 +79,6 @@ impl Runs {
             }
             At::Start(ms, place) => {
                 self.kill_at_any_time(plan.workers, ms, &[]);
-                if place == "seal-rewritten" {
-                    // That writes a seal as soon as it is idle.
-                    self.look(plan.workers_after);
-                }
                 let mut program = self.plant.spawn_alone(plan.workers, &point(place, 1));
                 if !self.dies(&mut program, place) {
                     program.kill();

@@ -194,7 +194,7 @@ fn campaigns(seeds: impl Iterator<Item = u64>, cuts: u64) -> Happened {
 #[test]
 fn law_d2_what_was_durable_survives_every_sweep_and_what_was_removed_stays_away() {
     let all = campaigns(0..200, u64::MAX);
-    assert!(all.sweeps > 200 && all.cuts > 200 && all.recycled > 400, "{all:?}");
+    assert!(all.sweeps > 200 && all.cuts > 200 && all.recycled > 300, "{all:?}");
 }
 
 #[test]
