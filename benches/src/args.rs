@@ -65,8 +65,12 @@ pub enum Systems {
 /// What messages come through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Through {
-    /// HTTP requests to the REST connector; latency is from due to answered
+    /// w3: HTTP requests to the REST connector; latency is from due to answered
     Rest,
+    /// w1: a topic of Kafka that is full beforehand
+    Kafka,
+    /// w1: a session of MQTT that is full beforehand
+    Mqtt,
 }
 
 /// How to run it.
@@ -104,11 +108,14 @@ pub struct Options {
     /// twelve times
     #[arg(long, value_parser = value_parser!(u64).range(1..=10_000))]
     pub passes: Option<u64>,
-    /// w3: through a server and its real client, beside the bare client; `--connections` is how
-    /// many
+    /// w1, w3: through a server and its real client, beside the bare client; `--connections` is
+    /// how many
     #[arg(long, value_enum)]
     pub through: Option<Through>,
-    /// rest: connections that stay open
+    /// w1: the broker; without it that of `cargo xtask servers up`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub broker: Option<String>,
+    /// rest: connections that stay open; kafka: consumers of the engine's connection
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=10_000))]
     pub connections: u64,
     /// rest: each request shows a key, which the engine checks

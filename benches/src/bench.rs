@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::rest::{self as client, Load};
 use crate::result::{Ratio, ResultLine, Summary, Verdict, median, median_latency};
 use crate::system::{Measured, System, Workload};
-use crate::{clock, grid, memory, plots, profile, states, w3, w4};
+use crate::{clock, grid, memory, plots, profile, states, through, w3, w4};
 
 /// How many values the wake floor is measured with, if the run has as many messages.
 const FLOOR_SAMPLES: usize = 5_000;
@@ -22,13 +22,22 @@ const FLOOR_SAMPLES: usize = 5_000;
 pub fn run(bench: &Bench) -> Result<Verdict> {
     clock::sharpen_naps();
     let summary = match bench {
-        Bench::W1(options) => throughput("w1", Workload::W1, options, &systems(options))?,
+        Bench::W1(options) => match options.through {
+            None => throughput("w1", Workload::W1, options, &systems(options))?,
+            Some(broker) => {
+                let (options, systems) = through::systems(options, broker)?;
+                throughput("w1", Workload::W1, &options, &systems)?
+            }
+        },
         Bench::W2(options) => throughput("w2", Workload::W2, options, &systems(options))?,
         Bench::W3(options) if options.through == Some(Through::Rest) => {
             let (rate, messages) = (options.paced_rate(), options.messages);
             let messages = messages.or(Some(rate * 5));
             let options = Options { rate: Some(rate), messages, ..options.clone() };
             rest("w3", &options, &systems(&options))?
+        }
+        Bench::W3(options) if options.through.is_some() => {
+            return Err("w3 goes through rest; w1 goes through kafka and mqtt".into());
         }
         Bench::W3(options) => latency(options, &systems(options))?,
         Bench::W4(options) => w4::run(options)?,
@@ -57,13 +66,18 @@ fn profile(bench: &Bench) -> Result<()> {
 
 /// The systems that take part, the limit first.
 pub(crate) fn systems(options: &Options) -> Vec<Box<dyn System>> {
-    let engine = Twinflow::new(options.durable_or_off());
-    let engine = engine.keyed(options.keyed).message(options.message);
+    let engine = engine(options);
     match options.system {
         Systems::Limit => vec![Box::new(Limit)],
         Systems::Twinflow => vec![Box::new(engine)],
         Systems::Both => vec![Box::new(Limit), Box::new(engine)],
     }
+}
+
+/// The engine that takes part.
+pub(crate) fn engine(options: &Options) -> Twinflow {
+    let engine = Twinflow::new(options.durable_or_off());
+    engine.keyed(options.keyed).message(options.message)
 }
 
 /// What the runs of one workload have given so far.
@@ -167,7 +181,8 @@ pub(crate) fn throughput(
     let mut parse_rates = Vec::new();
     for number in 1..=options.runs {
         eprintln!("run {number} of {}", options.runs);
-        let parse_only = (workload == Workload::W1 && options.system != Systems::Twinflow)
+        let bare_loop = options.through.is_none() && options.system != Systems::Twinflow;
+        let parse_only = (workload == Workload::W1 && bare_loop)
             .then(|| Limit::parse_only(&data))
             .transpose()?;
         if let Some(parsed) = &parse_only {
@@ -181,8 +196,8 @@ pub(crate) fn throughput(
     }
     if systems.len() > 1 {
         // First and last is the limit, so that a machine that became slower shows.
-        let run = Limit.throughput(workload, &data)?;
-        session.count(&Limit, &run, Some(expected), "closing");
+        let run = systems[0].throughput(workload, &data)?;
+        session.count(&*systems[0], &run, Some(expected), "closing");
     }
     session.summary.parse_only_msgs_per_s = median(&parse_rates).map(|rate| rate as u64);
     judge_limit(&mut session, &parse_rates);

@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use twinflow::connectors::Connector;
+use twinflow::operators::model::{Grouping, MessageOf, Rollback};
 use twinflow::prelude::*;
-use twinflow::{ConnectionSettings, Engine};
+use twinflow::{ConnectionSettings, Engine, EngineBuilder};
 
 use crate::meter::{Meter, Usage};
 use crate::{Result, clock};
@@ -78,39 +79,77 @@ pub fn in_turn(
 ///
 /// An engine that does not start or stop, and messages that do not come within [`PATIENCE`].
 pub fn engine(connector: impl Connector, messages: u64) -> Result<Drained> {
-    let seen = Arc::<Seen>::default();
+    let sum = Arc::<AtomicU64>::default();
+    let builder = Engine::builder().memory_store().workers(1);
+    let processor = Opaque { sum: Arc::clone(&sum) };
+    let usage = through_engine(builder, MODEL, processor, connector, messages)?;
+    Ok(Drained { usage, sum: sum.load(Ordering::Acquire) })
+}
+
+/// Drains so many messages of one model through the engine that `builder` makes. The clock runs
+/// from the first call to the epoch that has the last message, looked for every millisecond.
+///
+/// # Errors
+///
+/// As [`engine`], and messages that the processor does not take.
+pub fn through_engine(
+    builder: EngineBuilder,
+    model: &str,
+    processor: impl MessageProcessor,
+    connector: impl Connector,
+    messages: u64,
+) -> Result<Usage> {
+    let first = Arc::<OnceLock<Instant>>::default();
     let waiting = ConnectionSettings { enabled: false, ..ConnectionSettings::default() };
-    let engine = Engine::builder()
-        .memory_store()
-        .workers(1)
-        .model(MODEL, Opaque { seen: Arc::clone(&seen), messages })
+    let engine = builder
+        .model(model, Watched { inner: processor, first: Arc::clone(&first) })
         .connection_with("drained", connector, waiting)
         .start()?;
     let meter = Meter::start();
     engine.handle().resume("drained");
     let limit = clock::now() + PATIENCE;
-    while seen.last.get().is_none() {
+    loop {
+        let seen = engine.handle().statistics().models.swap_remove(0);
+        if seen.failed > 0 {
+            return Err(format!("{} messages became dead letters", seen.failed).into());
+        }
+        if seen.messages >= messages {
+            break;
+        }
         if clock::now() > limit {
-            let count = seen.count.load(Ordering::Acquire);
-            return Err(format!("{count} messages after {PATIENCE:?}").into());
+            return Err(format!("{} messages after {PATIENCE:?}", seen.messages).into());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    let last = clock::now();
     let mut usage = meter.stop();
-    if let (Some(first), Some(last)) = (seen.first.get(), seen.last.get()) {
+    if let Some(first) = first.get() {
         usage.seconds = last.duration_since(*first).as_secs_f64();
     }
     engine.stop()?;
-    Ok(Drained { usage, sum: seen.sum.load(Ordering::Acquire) })
+    Ok(usage)
 }
 
-/// What the processors of a run have seen.
-#[derive(Default)]
-struct Seen {
-    count: AtomicU64,
-    sum: AtomicU64,
-    first: OnceLock<Instant>,
-    last: OnceLock<Instant>,
+/// A processor whose first call is noted.
+struct Watched<P> {
+    inner: P,
+    first: Arc<OnceLock<Instant>>,
+}
+
+impl<P: MessageProcessor> MessageProcessor for Watched<P> {
+    type Model = P::Model;
+    const GROUPING: Grouping = P::GROUPING;
+    const ROLLBACK: Rollback = P::ROLLBACK;
+
+    fn process_messages(
+        &self,
+        cx: &mut ProcessingContext<'_>,
+        twin: &mut P::Model,
+        messages: Messages<'_, MessageOf<'_, P>>,
+    ) -> ProcessingResult {
+        self.first.get_or_init(clock::now);
+        self.inner.process_messages(cx, twin, messages)
+    }
 }
 
 #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -122,9 +161,9 @@ impl TwinModel for Twin {
     type Message<'m> = RawMessage<'m>;
 }
 
+/// Adds the numbers of all payloads.
 struct Opaque {
-    seen: Arc<Seen>,
-    messages: u64,
+    sum: Arc<AtomicU64>,
 }
 
 impl MessageProcessor for Opaque {
@@ -136,17 +175,12 @@ impl MessageProcessor for Opaque {
         twin: &mut Twin,
         messages: Messages<'_, RawMessage<'_>>,
     ) -> ProcessingResult {
-        self.seen.first.get_or_init(clock::now);
-        let (mut sum, mut count) = (0_u64, 0);
+        let mut sum = 0_u64;
         for message in messages {
             sum = sum.wrapping_add(number(message.payload));
-            count += 1;
+            twin.messages += 1;
         }
-        twin.messages += count;
-        self.seen.sum.fetch_add(sum, Ordering::Relaxed);
-        if self.seen.count.fetch_add(count, Ordering::AcqRel) + count == self.messages {
-            self.seen.last.get_or_init(clock::now);
-        }
+        self.sum.fetch_add(sum, Ordering::Relaxed);
         Ok(Outcome::Update)
     }
 }

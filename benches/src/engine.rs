@@ -8,6 +8,8 @@
 //! counts there too, and feedback would add to every run a way through outbox and connector that
 //! the workload does not ask for. A call made twice, or not at all, would show as a wrong check.
 
+#[cfg(any(feature = "kafka", feature = "mqtt"))]
+mod broker;
 mod declared;
 mod due;
 mod models;

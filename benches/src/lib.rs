@@ -23,6 +23,7 @@ pub mod rest;
 pub mod result;
 pub mod states;
 pub mod system;
+pub mod through;
 pub mod w1;
 pub mod w2;
 pub mod w3;

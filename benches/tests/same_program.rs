@@ -12,7 +12,14 @@ use toml::{Table, Value};
 const ENGINE_FEATURES: [&str; 4] = ["rest", "local-log", "kafka", "mqtt"];
 /// Conditions under which a part of the harness may be left out: its own tests, and a system that
 /// stands beside the engine.
-const CONDITIONS: [&str; 2] = ["test", "feature = \"rocksdb\""];
+const CONDITIONS: [&str; 6] = [
+    "test",
+    "feature = \"rocksdb\"",
+    "feature = \"kafka\"",
+    "feature = \"mqtt\"",
+    "any(feature = \"kafka\", feature = \"mqtt\")",
+    "not(all(feature = \"kafka\", feature = \"mqtt\"))",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -58,7 +58,7 @@ use timely::{
     dataflow::channels::ContainerBytes,
 };
 
-#[doc(hidden)]
+/// What a row is to the codec; made by [`abom_row!`](crate::abom_row), not by hand.
 pub use abomonation::Abomonation;
 
 use self::codec::Received;

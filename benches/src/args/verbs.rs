@@ -83,6 +83,7 @@ impl GridOptions {
             messages: self.messages,
             passes: None,
             through: None,
+            broker: None,
             connections: 1,
             keyed: false,
             message: MessageKind::Serde,
