@@ -31,8 +31,8 @@ use tokio::time::{Instant, timeout};
 #[cfg(feature = "testing")]
 pub(crate) use fuzz::TARGETS;
 pub use settings::{
-    MqttDedupe, MqttFeedback, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttSettings,
-    MqttTls, MqttTopic, MqttTwinId,
+    MqttDedupe, MqttFeedback, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttSameId,
+    MqttSettings, MqttTls, MqttTopic, MqttTwinId,
 };
 
 use self::{

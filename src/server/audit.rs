@@ -95,6 +95,8 @@ impl Audit {
     ///
     /// The line could not be written.
     pub(crate) fn key(&self, what: &str, user: String, key: &KeyEntry) -> Result<()> {
+        let of_client = key.twins_of_client();
+        let twins = of_client.as_ref().unwrap_or(&key.twins);
         let line = Line {
             event: "key",
             who: Some(user),
@@ -103,7 +105,7 @@ impl Audit {
             key: Some(&key.prefix),
             role: Some(key.role.name()),
             models: Some(&key.models),
-            twins: Some(&key.twins),
+            twins: Some(twins),
             ..Line::default()
         };
         self.write(line).map_err(|error| self.unwritten(error))

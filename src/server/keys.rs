@@ -31,7 +31,7 @@ pub(super) fn create(
     file: &Path,
     role: Role,
     models: Vec<String>,
-    twins: String,
+    (twins, client_id): (String, Option<String>),
     audit: impl FnOnce(&KeyEntry) -> Result<()>,
 ) -> Result<String> {
     let mut random = [0; 37];
@@ -40,6 +40,9 @@ pub(super) fn create(
         Error::new(ErrorKind::Unavailable, what).because(error.to_string())
     })?;
     let (key, entry) = new_key(random, role, models, twins);
+    let entry = KeyEntry { client_id, ..entry };
+    let twins = entry.twins_of_client();
+    twins.map_err(|problem| Error::new(ErrorKind::Usage, problem))?;
     let kept = entry.clone();
     edit(file, |keys| {
         keys.push(entry);

@@ -33,6 +33,11 @@ fn s8_keys_are_made_listed_asked_for_and_revoked() {
 
     let admin = create(dir, &["--role", "admin"]);
     let device = create(dir, &["--role", "ingest", "--model", "turbines", "--twins", "site-1/*"]);
+    let twins = ["--twins", "{client_id}/*"];
+    let lacks = run(dir, &[&["keys", "create", "--role", "ingest"], &twins[..]].concat());
+    assert!(lacks.code == Some(64) && lacks.err.contains("has no client_id"), "{lacks:?}");
+    let of_client = [&["--role", "ingest", "--client-id", "pump-1"], &twins[..]].concat();
+    let client = create(dir, &of_client);
     let stored = fs::read_to_string(dir.join("keys.toml")).unwrap();
     let secret = admin.rsplit_once('_').unwrap().1;
     assert!(secret.len() == 64 && !stored.contains(secret), "{stored}");
@@ -42,10 +47,12 @@ fn s8_keys_are_made_listed_asked_for_and_revoked() {
     let listed = run(dir, &["keys", "list"]).out;
     let lines = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let lines: Vec<_> = lines.collect();
-    let expected: [Vec<&str>; 3] = [
+    let clients = prefix(&client);
+    let expected: [Vec<&str>; 4] = [
         vec!["PREFIX", "ROLE", "MODELS", "TWINS"],
         vec![&admins, "admin", "*", "*"],
         vec![&devices, "ingest", "turbines", "site-1/*"],
+        vec![&clients, "ingest", "*", "pump-1/*"],
     ];
     assert_eq!(lines, expected);
 
@@ -57,6 +64,9 @@ fn s8_keys_are_made_listed_asked_for_and_revoked() {
     let message = r#"{"bearing_celsius":1.0}"#;
     assert_eq!(ask(&device, &["send", "turbines", "site-1/7", message]).code, Some(0));
     let other = ask(&device, &["send", "turbines", "site-2/7", message]);
+    assert!(other.code == Some(1) && other.err.contains("error: 403 "), "{other:?}");
+    assert_eq!(ask(&client, &["send", "turbines", "pump-1/motor", message]).code, Some(0));
+    let other = ask(&client, &["send", "turbines", "pump-12/motor", message]);
     assert!(other.code == Some(1) && other.err.contains("error: 403 "), "{other:?}");
     assert_eq!(ask(&admin, &["twins", "get", "turbines", "site-1/7"]).code, Some(0));
     let unknown = ask("tf_nobody", &["twins", "list", "turbines"]);
@@ -81,13 +91,14 @@ fn s8_keys_are_made_listed_asked_for_and_revoked() {
         [
             "keys create",
             "keys create",
+            "keys create",
             "GET /v1/twins/turbines",
             "keys revoke",
             "POST /v1/twins/turbines/site-1%2F7/messages"
         ]
     );
     let everything = format!("{log:?}{said}");
-    for key in [&admin, &device] {
+    for key in [&admin, &device, &client] {
         assert!(!everything.contains(key.as_str()), "{everything}");
     }
 }

@@ -60,7 +60,8 @@ pub(super) enum ModelPlace {
 /// Where the twin's id comes from.
 #[derive(Debug)]
 pub(super) enum TwinPlace {
-    Topic,
+    /// In the topic; and once more where this says, if the two have to be the same.
+    Topic(Option<IdPlace>),
     In(IdPlace),
 }
 
@@ -143,7 +144,9 @@ impl Plan {
     }
 
     /// Name and password, the latter read now.
-    pub(super) fn credentials(&self) -> Result<Option<(String, String)>, ConnectorError> {
+    pub(super) fn credentials(
+        &self,
+    ) -> Result<Option<(String, String)>, ConnectorError> {
         let Some(name) = &self.username else { return Ok(None) };
         let password = match &self.password_file {
             Some(path) => {
@@ -244,7 +247,9 @@ fn check_names(settings: &MqttSettings) -> Result<(), ConnectorError> {
     }
     if settings.version == MqttProtocol::V311 {
         let property = "this is MQTT 5 only, and `version` is \"3.1.1\"";
-        if settings.twin_id.from == MqttIdPlace::UserProperty {
+        let twin = &settings.twin_id;
+        let same_as = twin.same_as.as_ref().is_some_and(|same| same.user_property.is_some());
+        if twin.from == MqttIdPlace::UserProperty || same_as {
             return Err(wrong(format!("use `twin_id` from a user property: {property}")));
         }
         if settings.dedupe.as_ref().is_some_and(|dedupe| dedupe.user_property.is_some()) {
@@ -261,7 +266,12 @@ fn twin_place(settings: &MqttSettings) -> Result<TwinPlace, ConnectorError> {
     let twin = &settings.twin_id;
     let use_it = |problem: &str| wrong(format!("use `twin_id`: {problem}"));
     match (twin.from, &twin.name, &twin.pointer) {
-        (MqttIdPlace::Topic, _, None) => Ok(TwinPlace::Topic),
+        (MqttIdPlace::Topic, _, None) => {
+            let same = twin.same_as.as_ref();
+            let place = same.map(|same| id_place(&same.user_property, &same.json));
+            Ok(TwinPlace::Topic(place.transpose().map_err(|e| use_it(&format!("same_as: {e}")))?))
+        }
+        _ if twin.same_as.is_some() => Err(use_it("same_as is for ids that the topic has")),
         (MqttIdPlace::UserProperty, Some(name), None) => {
             Ok(TwinPlace::In(IdPlace::UserProperty(name.clone())))
         }
@@ -302,7 +312,7 @@ fn topics(settings: &MqttSettings, twin: &TwinPlace) -> Result<Vec<Topic>, Conne
         };
         let name = settings.twin_id.name.as_deref().unwrap_or("twin");
         let twin = match twin {
-            TwinPlace::Topic => Some(place(name).ok_or_else(|| {
+            TwinPlace::Topic(_) => Some(place(name).ok_or_else(|| {
                 bad(&format!("has no {{{name}}}: it is where the twin's id comes from"))
             })?),
             TwinPlace::In(_) => None,
@@ -323,14 +333,17 @@ fn dedupe(settings: &MqttSettings) -> Result<Option<(IdPlace, u64)>, ConnectorEr
     if dedupe.keep_secs == 0 {
         return Err(bad("keep_secs must be at least 1"));
     }
-    let place = match (&dedupe.user_property, &dedupe.json) {
-        (Some(name), None) => IdPlace::UserProperty(name.clone()),
-        (None, Some(pointer)) => {
-            IdPlace::Json(Pointer::new(pointer).map_err(|problem| bad(&problem))?)
-        }
-        _ => return Err(bad("it needs one of user_property and json")),
-    };
+    let place = id_place(&dedupe.user_property, &dedupe.json).map_err(|problem| bad(&problem))?;
     Ok(Some((place, dedupe.keep_secs)))
+}
+
+/// The one place that is named.
+fn id_place(user_property: &Option<String>, json: &Option<String>) -> Result<IdPlace, String> {
+    match (user_property, json) {
+        (Some(name), None) => Ok(IdPlace::UserProperty(name.clone())),
+        (None, Some(pointer)) => Ok(IdPlace::Json(Pointer::new(pointer)?)),
+        _ => Err("it needs one of user_property and json".into()),
+    }
 }
 
 fn feedback(

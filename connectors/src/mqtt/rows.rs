@@ -68,7 +68,13 @@ fn try_push(
     let twin = match (&plan.twin, topic.twin) {
         (TwinPlace::In(place), _) => find(place, message, twin_buffer)
             .map_err(|problem| format!("its twin's id is not there: {problem}"))?,
-        (TwinPlace::Topic, index) => values[index.unwrap_or_default()],
+        (TwinPlace::Topic(same), index) => {
+            let twin = values[index.unwrap_or_default()];
+            if let Some(place) = same {
+                check_same(twin, find(place, message, twin_buffer))?;
+            }
+            twin
+        }
     };
     let id = match &plan.dedupe {
         // One without an id counts as new: a repetition of it would be applied again.
@@ -88,6 +94,19 @@ fn try_push(
         position: None,
         source_time: None,
     }))
+}
+
+/// Whether the message says the twin that its topic says: who may write to a topic may write for
+/// its twin, and for no other (S11).
+fn check_same(topic: &str, message: Result<&str, String>) -> Result<(), String> {
+    match message {
+        Ok(twin) if twin == topic => Ok(()),
+        Ok(twin) => {
+            let twin = &twin[..twin.floor_char_boundary(CUT_BYTES)];
+            Err(format!("its topic is for twin \"{topic}\" and the message for \"{twin}\""))
+        }
+        Err(problem) => Err(format!("it does not say which twin it is for: {problem}")),
+    }
 }
 
 /// What comes back with feedback: all that the template captured but twin and model, which come

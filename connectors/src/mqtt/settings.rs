@@ -27,8 +27,9 @@ pub struct MqttSettings {
     pub topics: Vec<MqttTopic>,
     /// The model of topics that name none and have no `{model}`. Since 0.1.0.
     pub model: Option<String>,
-    /// Where a message has the id of its twin. Default `{ from = "topic", name = "twin" }`.
-    /// Since 0.1.0.
+    /// Where a message has the id of its twin. Default `{ from = "topic", name = "twin" }`. With
+    /// `same_as = { json = "/id" }` or `{ user_property = ".." }` the message has to say the same
+    /// id as its topic. Since 0.1.0.
     pub twin_id: MqttTwinId,
     /// How payloads are meant: `json` or `bytes`. Default `json`. Since 0.1.0.
     #[schemars(with = "String")]
@@ -134,6 +135,20 @@ pub struct MqttTwinId {
     /// JSON pointer (RFC 6901) into the payload, for example `/device/id`.
     #[serde(default)]
     pub pointer: Option<String>,
+    /// Where a message says its twin's id once more, when it comes from the topic. A message that
+    /// says another one, or none, becomes a dead letter. Absent: the topic alone counts.
+    #[serde(default)]
+    pub same_as: Option<MqttSameId>,
+}
+
+/// Where a message says once more which twin it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MqttSameId {
+    /// Name of the user property that has the id (MQTT 5).
+    pub user_property: Option<String>,
+    /// JSON pointer to it in the payload.
+    pub json: Option<String>,
 }
 
 /// A part of a message that can have an id.

@@ -11,7 +11,10 @@ use twinflow_connectors::{
     ConfigurableConnector, Connector,
     conformance::{Dataflow, Upstream},
     frame::FrameView,
-    mqtt::{Mqtt, MqttDedupe, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttTwinId},
+    mqtt::{
+        Mqtt, MqttDedupe, MqttIdPlace, MqttLastWill, MqttProtocol, MqttRetained, MqttSameId,
+        MqttTwinId,
+    },
     row::RowKind,
 };
 
@@ -90,6 +93,26 @@ async fn an_id_in_the_payload_addresses_its_twin_and_no_other_topic() {
     dataflow.hand(0, vec![("site".into(), "7/x/#".into())], b"1");
     let command = plant.outside.next().await;
     assert_eq!(&command.topic[..], b"plant/7%2Fx%2F%23/twin-0/command");
+    session.stopped().await;
+}
+
+#[tokio::test]
+async fn s11_a_message_that_says_another_twin_than_its_topic_is_a_dead_letter() {
+    let mut plant = Plant::mosquitto(MqttProtocol::V5, 1000).await;
+    let same_as = MqttSameId { json: Some("/id".into()), ..MqttSameId::default() };
+    plant.settings.twin_id = MqttTwinId { same_as: Some(same_as), ..MqttTwinId::default() };
+    let connector = plant.connector();
+    let dataflow = Dataflow::new(connector.info(), plant.patience());
+    let session = dataflow.run(connector);
+    for payload in [r#"{"id":"turbine-42"}"#, r#"{"id":"turbine-7"}"#, "{}", "no JSON"] {
+        plant.outside.publish_as(publish(TOPIC, payload)).await;
+    }
+    let rows = dataflow.take("all are pushed", 4).await;
+    let (dead, message) = (RowKind::Undeliverable, RowKind::Message);
+    let kinds: Vec<_> = rows.iter().map(|row| (row.kind, row.twin.as_str())).collect();
+    assert_eq!(kinds, [(message, "turbine-42"), (dead, ""), (dead, ""), (dead, "")]);
+    dataflow.acknowledge(rows.last().unwrap().receipt);
+    plant.until_acknowledged(4).await;
     session.stopped().await;
 }
 

@@ -61,6 +61,19 @@ fn each_mistake_is_said() {
         (json!({ "twin_id": { "from": "user_property" } }), "needs its `name`"),
         (json!({ "twin_id": { "from": "topic", "name": "device" } }), "has no {device}"),
         (json!({ "twin_id": { "from": "topic", "pointer": "/a" } }), "has no pointer"),
+        (json!({ "twin_id": { "from": "topic", "same_as": {} } }), "same_as: it needs one of"),
+        (json!({ "twin_id": { "from": "topic", "same_as": { "json": "id" } } }), "no JSON pointer"),
+        (
+            json!({ "twin_id": { "from": "json", "pointer": "/a", "same_as": { "json": "/b" } } }),
+            "same_as is for ids that the topic has",
+        ),
+        (
+            json!({
+                "version": "3.1.1",
+                "twin_id": { "from": "topic", "same_as": { "user_property": "id" } },
+            }),
+            "MQTT 5 only",
+        ),
         (json!({ "dedupe": {} }), "one of user_property and json"),
         (json!({ "dedupe": { "json": "id" } }), "no JSON pointer"),
         (json!({ "dedupe": { "json": "/id", "keep_secs": 0 } }), "keep_secs"),

@@ -52,9 +52,13 @@ pub(super) struct Create {
     /// A model that the key is for; may be repeated; default: every model
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
-    /// The twin ids that the key is for, for example `site-1/*`; default: every twin
+    /// The twin ids that the key is for, for example `site-1/*`, or `{client_id}/*` with
+    /// --client-id; default: every twin
     #[arg(long, value_name = "PATTERN", default_value = "*")]
     twins: String,
+    /// The client that the key is for: its id stands for `{client_id}` in --twins
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -99,7 +103,8 @@ impl Create {
         }
         let place = Place::of(&self.file, kinds)?;
         let models = if self.model.is_empty() { vec!["*".into()] } else { self.model };
-        let key = keys::create(&place.file, self.role.into(), models, self.twins, |entry| {
+        let twins = (self.twins, self.client_id);
+        let key = keys::create(&place.file, self.role.into(), models, twins, |entry| {
             place.audit("keys create", entry)
         })?;
         print(&format!("{key}\n"))?;
@@ -115,7 +120,9 @@ impl List {
             .into_iter()
             .map(|key| {
                 let models = key.models.join(", ");
-                let (role, twins) = (key.role.name(), key.twins);
+                // One that cannot work is shown as it is written.
+                let twins = key.twins_of_client().unwrap_or_else(|_| key.twins.clone());
+                let role = key.role.name();
                 json!({ "prefix": key.prefix, "role": role, "models": models, "twins": twins })
             })
             .collect();

@@ -30,9 +30,39 @@ pub struct KeyEntry {
     /// The models that it is for; `*` is every model.
     #[serde(default = "every_model")]
     pub models: Vec<String>,
-    /// The twin ids that it is for; a `*` stands for any characters.
+    /// The twin ids that it is for; a `*` stands for any characters, `{client_id}` for the id of
+    /// its client.
     #[serde(default = "every_twin")]
     pub twins: String,
+    /// The client that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+}
+
+/// What stands for the id of the client in a pattern of twin ids.
+const CLIENT_ID: &str = "{client_id}";
+
+impl KeyEntry {
+    /// The pattern of the twin ids that it is for, as it is without names in it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with its client's id, or that it needs one.
+    pub fn twins_of_client(&self) -> Result<String, String> {
+        let prefix = &self.prefix;
+        // A client could else be for the twins of another one.
+        let allowed = |c: char| c.is_alphanumeric() || "-_.:@".contains(c);
+        match &self.client_id {
+            Some(id) if id.is_empty() || !id.chars().all(allowed) => Err(format!(
+                "client_id of key {prefix} has other characters than a-z 0-9 - _ . : @"
+            )),
+            Some(id) => Ok(self.twins.replace(CLIENT_ID, id)),
+            None if self.twins.contains(CLIENT_ID) => {
+                Err(format!("key {prefix} is for twins of {CLIENT_ID} and has no client_id"))
+            }
+            None => Ok(self.twins.clone()),
+        }
+    }
 }
 
 fn every_model() -> Vec<String> {
@@ -53,7 +83,8 @@ pub fn new_key(
     let (prefix, secret) = random.split_at(PREFIX_BYTES);
     let prefix = hex(prefix);
     let key = format!("{START}{prefix}_{}", hex(secret));
-    let entry = KeyEntry { prefix, sha256: hex(&sha256(&key)), role, models, twins };
+    let sha256 = hex(&sha256(&key));
+    let entry = KeyEntry { prefix, sha256, role, models, twins, client_id: None };
     (key, entry)
 }
 
@@ -86,6 +117,8 @@ pub(super) fn prefix(key: &str) -> Option<&str> {
 #[derive(Debug)]
 pub(super) struct Key {
     entry: KeyEntry,
+    /// The pattern of its twin ids, with the id of its client in it.
+    twins: String,
     digest: [u8; 32],
     turns: Arc<Bucket>,
 }
@@ -102,7 +135,8 @@ impl Key {
         if entry.models.is_empty() || entry.twins.is_empty() {
             return Err(format!("key {prefix} is for no model or no twin: \"*\" is every one"));
         }
-        Ok(Self { entry, digest, turns })
+        let twins = entry.twins_of_client()?;
+        Ok(Self { entry, twins, digest, turns })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -146,12 +180,12 @@ impl Caller {
 
     /// Whether it is for a twin of a model.
     pub fn is_for(&self, model: &str, twin: &str) -> bool {
-        self.is_for_model(model) && matches(&self.0.entry.twins, twin)
+        self.is_for_model(model) && matches(&self.0.twins, twin)
     }
 
     /// Whether it is for every twin of its models.
     pub fn is_for_all_twins(&self) -> bool {
-        self.0.entry.twins == "*"
+        self.0.twins == "*"
     }
 
     /// Whether it is bound to nothing.
@@ -269,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn s11_a_pattern_with_the_client_s_id_is_for_the_twins_of_that_client() {
+        let entry = new_key([7; 37], Role::Ingest, vec!["*".into()], "{client_id}/*".into()).1;
+        let of = |client_id: &str| {
+            let entry = KeyEntry { client_id: Some(client_id.into()), ..entry.clone() };
+            Caller(Arc::new(Key::new(entry, Arc::new(Bucket::new(1))).unwrap()))
+        };
+        let (first, second) = (of("pump-1"), of("pump-12"));
+        assert!(first.is_for("m", "pump-1/motor") && second.is_for("m", "pump-12/motor"));
+        for other in ["pump-12/motor", "pump-1", "pump-2/x", "x/pump-1/motor", "{client_id}/x"] {
+            assert!(!first.is_for("m", other), "{other}");
+        }
+        assert!(!first.is_for_all_twins() && !second.is_for("m", "pump-1/motor"));
+    }
+
+    #[test]
     fn a_star_is_any_characters() {
         for (pattern, text) in
             [("*", ""), ("a", "a"), ("a*", "a"), ("*b", "ab"), ("a*c*e", "abcbcde"), ("*a*", "bab")]
@@ -289,7 +338,10 @@ mod tests {
             (KeyEntry { prefix: "a_b".into(), ..entry.clone() }, "a_b"),
             (KeyEntry { sha256: "12".into(), ..entry.clone() }, "64"),
             (KeyEntry { models: Vec::new(), ..entry.clone() }, "no model"),
-            (KeyEntry { twins: String::new(), ..entry }, "no twin"),
+            (KeyEntry { twins: String::new(), ..entry.clone() }, "no twin"),
+            (KeyEntry { twins: "{client_id}/*".into(), ..entry.clone() }, "no client_id"),
+            (KeyEntry { client_id: Some("a/*".into()), ..entry.clone() }, "other characters"),
+            (KeyEntry { client_id: Some(String::new()), ..entry }, "other characters"),
         ];
         for (entry, says) in bad {
             let error = Key::new(entry, Arc::new(Bucket::new(1))).unwrap_err();
