@@ -144,9 +144,7 @@ impl Plan {
     }
 
     /// Name and password, the latter read now.
-    pub(super) fn credentials(
-        &self,
-    ) -> Result<Option<(String, String)>, ConnectorError> {
+    pub(super) fn credentials(&self) -> Result<Option<(String, String)>, ConnectorError> {
         let Some(name) = &self.username else { return Ok(None) };
         let password = match &self.password_file {
             Some(path) => {
