@@ -100,8 +100,8 @@ pub(super) enum Ending {
     },
 }
 
-/// Reads the frames of a segment in order, and moves `history`. `each` sees every frame and where its
-/// body is, before it counts, and may end it there.
+/// Reads the frames of a segment in order, and moves `history`. `each` sees every frame and where
+/// its body is, before it counts, and may end it there.
 pub(super) fn read_segment(
     header: &SegmentHeader,
     segment: &[u8],

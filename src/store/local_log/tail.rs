@@ -22,8 +22,8 @@ use super::writer::mix;
 use crate::fail_points;
 
 /// Of a segment that holds more than one part in so many of what one may hold, only the last group
-/// is written again. A smaller one is copied in whole, so that starts that write little do not leave
-/// a file each.
+/// is written again. A smaller one is copied in whole, so that starts that write little do not
+/// leave a file each.
 const COPIED_MOST: u64 = 16;
 
 /// The segment to go on in.

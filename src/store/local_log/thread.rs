@@ -34,8 +34,8 @@ pub(super) fn spawn(
 
 fn run(writer: &mut Writer, queue: &Queue, seal_after: Duration) -> Result<(), StoreError> {
     let (mut sealed, mut closed) = (false, false);
-    // The first frame of a generation proves all before it, and nothing was acknowledged with it. To
-    // seal it while twins are loaded would only make the first epoch wait.
+    // The first frame of a generation proves all before it, and nothing was acknowledged with it.
+    // To seal it while twins are loaded would only make the first epoch wait.
     let mut unsealed_for = FIRST_SEAL * seal_after;
     loop {
         match queue.next((!sealed).then_some(unsealed_for), closed) {
