@@ -89,8 +89,9 @@ fn case_16_a_killed_program_applies_each_record_once_and_in_order() {
 /// The group's offsets reach the log's end, as Kafka's own tool sees it.
 fn until_no_lag(kafka: &Kafka) {
     let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-    let arguments = ["--describe", "--group", "killed"];
-    until(60, "the group's offsets reach the end", || {
+    // The tool gives its own question five seconds, which a busy machine may take.
+    let arguments = ["--describe", "--group", "killed", "--timeout", "30000"];
+    until(180, "the group's offsets reach the end", || {
         let table = ask(kafka, class, &arguments);
         let lags = table.lines().filter(|line| line.starts_with("killed"));
         let lags: Vec<_> = lags.map(|line| line.split_whitespace().nth(5).unwrap()).collect();
