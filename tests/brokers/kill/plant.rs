@@ -131,7 +131,9 @@ impl Plant {
     ) -> Program {
         let mut with = self.disk.variables();
         with.extend_from_slice(more);
-        let commit = if self.every_second { "every-second" } else { "every-epoch" };
+        // A look reads twin after twin, and each read of a group waits for its end.
+        let every_second = self.every_second && enabled;
+        let commit = if every_second { "every-second" } else { "every-epoch" };
         let state = format!("segment_bytes = 4194304\ncommit = \"{commit}\"\n");
         let (dir, file) = (self.path(), self.file(enabled));
         let (state, file, with) = (&*state, &*file, &*with);
