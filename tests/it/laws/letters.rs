@@ -23,7 +23,7 @@ fn start(dir: &Path, clock: &TestClock, bytes_max: u64, brokers: [&MemoryBroker;
         ..ModelSettings::default()
     };
     let info = ConnectorInfo { feedback_expiry_secs: Some(30), ..ConnectorInfo::default() };
-    let [plant, quiet] = brokers.map(|broker| Memory::from(broker).with_info(info.clone()));
+    let [plant, quiet] = brokers.map(|broker| Memory::from(broker).with_info(info));
     Engine::builder()
         .workers(2)
         .state_dir(dir)
