@@ -76,6 +76,8 @@ pub struct Flags {
     pub state_dir: Option<String>,
     /// `--workers`: sets `server.workers`.
     pub workers: Option<String>,
+    /// `--allow-inline-secrets`: secrets may stand in the file itself; they are not shown.
+    pub allow_inline_secrets: bool,
 }
 
 /// A configuration in which everything was checked.
@@ -133,6 +135,9 @@ impl Config {
         let mut tree = parse::parse(&name, text, environment)?;
         environment.override_keys(&mut tree)?;
         flags.set(&mut tree);
+        if flags.allow_inline_secrets {
+            secrets::hide_written(&mut tree, kinds);
+        }
         check(file, tree, kinds)
     }
 

@@ -27,6 +27,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 #[cfg(feature = "testing")]
 pub(crate) use fuzz::TARGETS;
@@ -86,7 +87,7 @@ impl Mqtt {
     fn options(
         &self,
         role: Role,
-        credentials: Option<(String, String)>,
+        credentials: Option<(String, Zeroizing<String>)>,
         tls: Option<Arc<ClientConfig>>,
     ) -> Options {
         let plan = &self.plan;

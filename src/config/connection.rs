@@ -108,13 +108,13 @@ pub(crate) fn read(
         return Err(ConfigError::new(problem).at(&node.place));
     }
     let kind = kinds.of_table(node)?;
-    let (reserved, own) = split(node, &RESERVED);
+    let (reserved, mut own) = split(node, &RESERVED);
     // Keys of one meaning in all connectors, where a connector has them.
     let mut lacking = own.as_table().cloned().unwrap_or_default();
     lacking.retain(|key, _| !properties(kind.schema()).any(|(known, _)| known == key));
     later::refuse(&lacking, later::CONNECTION)?;
     let options = super::checked::<WrittenConnection, ConnectionOptions>(&reserved)?;
-    secrets::refuse_written(&own, kind.schema())?;
+    secrets::refuse_written(&mut own, kind.schema())?;
     let connector = kind.read(&own)?;
     Ok(ConnectionConfig { name: name.to_owned(), kind: kind.name(), options, connector })
 }

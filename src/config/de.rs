@@ -268,7 +268,9 @@ impl<'de> SeqAccess<'de> for OwnedList {
             return Ok(None);
         }
         match list.remove(0).value {
-            Value::Text { text, .. } => seed.deserialize(text.into_deserializer()).map(Some),
+            Value::Text { text, .. } => {
+                seed.deserialize(text.as_str().into_deserializer()).map(Some)
+            }
             Value::Integer(value) => seed.deserialize(value.into_deserializer()).map(Some),
             Value::Float(value) => seed.deserialize(value.into_deserializer()).map(Some),
             Value::Bool(value) => seed.deserialize(value.into_deserializer()).map(Some),

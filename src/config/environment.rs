@@ -55,7 +55,8 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 
 fn set(node: &mut Node, path: &[&str], value: &str, place: &Place) -> Result<(), ConfigError> {
     let Some((first, rest)) = path.split_first() else {
-        *node = Node::new(Value::Text { text: value.to_owned(), loose: true }, place.clone());
+        *node =
+            Node::new(Value::Text { text: value.to_owned().into(), loose: true }, place.clone());
         return Ok(());
     };
     if first.is_empty() {

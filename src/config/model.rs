@@ -96,10 +96,10 @@ pub(crate) fn read(
         return Err(ConfigError::new(problem).at(&node.place));
     }
     let kind = model_kind(kinds, node)?;
-    let (reserved, own) = split(node, &RESERVED_KEYS);
+    let (reserved, mut own) = split(node, &RESERVED_KEYS);
     let settings = super::checked::<WrittenModel, ModelSettings>(&reserved)?;
     if let Some(schema) = kind.settings_schema() {
-        secrets::refuse_written(&own, schema)?;
+        secrets::refuse_written(&mut own, schema)?;
     }
     let processor = kind.configure(&own)?;
     Ok(ModelConfig { name: name.to_owned(), kind: kind.name().to_owned(), settings, processor })

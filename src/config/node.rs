@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use zeroize::Zeroizing;
+
 use super::error::Place;
 
 /// Keys and values of a table.
@@ -32,7 +34,8 @@ impl fmt::Debug for Node {
 pub(crate) enum Value {
     /// A string. `loose`: it came from outside the file, where everything is a string, so it is
     /// read as whatever the key wants.
-    Text { text: String, loose: bool },
+    /// What came from elsewhere may be a secret, so each text is zeroed when it goes.
+    Text { text: Zeroizing<String>, loose: bool },
     /// A whole number.
     Integer(i64),
     /// A number.

@@ -96,7 +96,7 @@ impl Parser<'_> {
                 Err(_) => Err(ConfigError::new(format!("{digits} is no number")).at(&place)),
             },
             DeValue::Datetime(moment) => {
-                scalar(Value::Text { text: moment.to_string(), loose: false })
+                scalar(Value::Text { text: moment.to_string().into(), loose: false })
             }
             DeValue::Array(list) => {
                 let nodes = list.iter().enumerate().map(|(index, value)| {

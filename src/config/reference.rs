@@ -1,5 +1,7 @@
 //! `${env:NAME}` and `${file:PATH}` in string values. `$${` stands for `${` itself.
 
+use zeroize::Zeroizing;
+
 use super::{
     environment::Environment,
     error::{ConfigError, Place},
@@ -36,15 +38,15 @@ pub(super) fn resolve(
     }
     value.push_str(rest);
     let loose = references == 1 && text.starts_with("${") && text.find('}') == Some(text.len() - 1);
-    let mut node = Node::new(Value::Text { text: value, loose }, place.clone());
+    let mut node = Node::new(Value::Text { text: value.into(), loose }, place.clone());
     node.reference = (references > 0).then(|| text.to_owned());
     Ok(node)
 }
 
-fn look_up(name: &str, environment: &Environment) -> Result<String, ConfigError> {
+fn look_up(name: &str, environment: &Environment) -> Result<Zeroizing<String>, ConfigError> {
     match name.split_once(':') {
         Some(("env", name)) => match environment.get(name) {
-            Some(value) => Ok(value.to_owned()),
+            Some(value) => Ok(value.to_owned().into()),
             None => {
                 Err(ConfigError::new(format!("the environment variable \"{name}\" is not set")))
             }
@@ -56,7 +58,7 @@ fn look_up(name: &str, environment: &Environment) -> Result<String, ConfigError>
     }
 }
 
-fn read(path: &str) -> Result<String, ConfigError> {
+fn read(path: &str) -> Result<Zeroizing<String>, ConfigError> {
     let wrong = |why: String| ConfigError::new(format!("the file \"{path}\" {why}"));
     let about = std::fs::metadata(path).map_err(|error| wrong(format!("has no text: {error}")))?;
     if about.len() > FILE_BYTES_MAX {
@@ -65,8 +67,9 @@ fn read(path: &str) -> Result<String, ConfigError> {
     }
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| wrong(format!("has no text: {error}")))?;
+    let text = Zeroizing::new(text);
     // Editors end a file with a line break; no secret does.
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned().into())
 }
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ mod tests {
         let node = resolve(text, &Place::Flag("t"), &environment);
         match node.map_err(|error| error.to_string())? {
             Node { value: Value::Text { text, loose }, reference, .. } => {
-                Ok((text, loose, reference.is_some()))
+                Ok((text.to_string(), loose, reference.is_some()))
             }
             other => panic!("{other:?}"),
         }

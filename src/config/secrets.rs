@@ -6,43 +6,80 @@
 use serde_json::Value as Json;
 
 use super::{
+    Registries,
     error::{ConfigError, Place},
+    kinds::ConnectorKind,
+    model::kind_of,
     node::{Node, Value},
 };
+use crate::models::ModelKind;
+
+/// What a secret that stands in the file is shown as.
+const HIDDEN: &str = "***";
+
+type Each<'e> = &'e mut dyn FnMut(&mut Node) -> Result<(), ConfigError>;
 
 /// Refuses secrets whose text is written in the file itself. What a reference names, or a variable
 /// of the environment sets, is somewhere else.
-pub(super) fn refuse_written(node: &Node, schema: &Json) -> Result<(), ConfigError> {
-    refuse(node, schema, schema)
+pub(super) fn refuse_written(node: &mut Node, schema: &Json) -> Result<(), ConfigError> {
+    visit(node, (schema, schema), &mut |secret| {
+        let sentence = "a secret in the file itself can be read by everybody who may read the \
+                        file; write \"${file:PATH}\" or \"${env:NAME}\"";
+        Err(ConfigError::new(sentence).at(&secret.place))
+    })
 }
 
-/// `about` is the part of the schema that tells of the node.
-fn refuse(node: &Node, about: &Json, schema: &Json) -> Result<(), ConfigError> {
+/// Lets them be, and hides their text wherever settings are shown.
+pub(super) fn hide_written(tree: &mut Node, kinds: &Registries) {
+    for section in ["models", "connections"] {
+        let named = tree.as_table_mut().and_then(|root| root.get_mut(section));
+        let named = named.and_then(Node::as_table_mut).into_iter().flatten();
+        for (_, node) in named {
+            let kind = kind_of(node).unwrap_or_default();
+            let schema = match section {
+                "models" => kinds.models.get(&kind).and_then(ModelKind::settings_schema),
+                _ => kinds.connectors.get(&kind).map(ConnectorKind::schema),
+            };
+            let mut hide = |secret: &mut Node| {
+                secret.reference = Some(HIDDEN.to_owned());
+                Ok(())
+            };
+            let hidden = schema.map_or(Ok(()), |schema| visit(node, (schema, schema), &mut hide));
+            hidden.expect("to hide never fails");
+        }
+    }
+}
+
+/// Calls `each` for every secret that is written in the file. `about` is the part of the schema
+/// that tells of the node.
+fn visit(
+    node: &mut Node,
+    (about, schema): (&Json, &Json),
+    each: Each<'_>,
+) -> Result<(), ConfigError> {
     if about.get("writeOnly") == Some(&Json::Bool(true)) {
         let is_written = node.reference.is_none() && matches!(node.place, Place::File(..));
         if is_written {
-            let sentence = "a secret in the file itself can be read by everybody who may read the \
-                            file; write \"${file:PATH}\" or \"${env:NAME}\"";
-            return Err(ConfigError::new(sentence).at(&node.place));
+            each(node)?;
         }
     }
-    match &node.value {
+    match &mut node.value {
         Value::Table(table) => {
             for (key, below) in table {
                 let own = about.get("properties").and_then(|properties| properties.get(key));
                 if let Some(about) = own.or_else(|| about.get("additionalProperties")) {
-                    refuse(below, about, schema).map_err(|error| error.below(key))?;
+                    visit(below, (about, schema), each).map_err(|error| error.below(key))?;
                 }
             }
         }
         Value::List(list) => {
             if let Some(about) = about.get("items") {
-                list.iter().try_for_each(|below| refuse(below, about, schema))?;
+                list.iter_mut().try_for_each(|below| visit(below, (about, schema), each))?;
             }
         }
         _ => {}
     }
-    elsewhere(about, schema).try_for_each(|about| refuse(node, about, schema))
+    elsewhere(about, schema).try_for_each(|about| visit(node, (about, schema), each))
 }
 
 /// What a part of a schema says by naming other parts.
@@ -83,9 +120,9 @@ mod tests {
 
     fn refused(text: &str) -> Option<String> {
         let environment = Environment::from([("P", "hunter2")]);
-        let tree = parse(&"f".into(), text, &environment).unwrap();
+        let mut tree = parse(&"f".into(), text, &environment).unwrap();
         let schema = Json::from(schemars::schema_for!(Settings));
-        refuse_written(&tree, &schema).err().map(|error| error.to_string())
+        refuse_written(&mut tree, &schema).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -112,7 +149,7 @@ mod tests {
         let environment = Environment::from([("P", "hunter2")]);
         let tree = parse(&"f".into(), "a = [\"${env:P}\"]\nb = \"plain\"", &environment).unwrap();
         let shown = format!("{tree:?}");
-        assert!(shown.contains("${env:P}") && shown.contains("plain"), "{shown}");
-        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("${env:P}"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("plain"), "no text: {shown}");
     }
 }

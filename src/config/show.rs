@@ -71,9 +71,9 @@ fn toml_of(node: &Node, hide: bool) -> Toml {
     match &node.value {
         // What came from outside is a string in any case; as a number it is shown as one.
         Value::Text { text, loose: true } => {
-            text.parse().map_or_else(|_| Toml::String(text.clone()), Toml::Integer)
+            text.parse().map_or_else(|_| Toml::String(text.to_string()), Toml::Integer)
         }
-        Value::Text { text, .. } => Toml::String(text.clone()),
+        Value::Text { text, .. } => Toml::String(text.to_string()),
         Value::Integer(value) => Toml::Integer(*value),
         Value::Float(value) => Toml::Float(*value),
         Value::Bool(value) => Toml::Boolean(*value),

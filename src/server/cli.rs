@@ -97,6 +97,9 @@ struct PlaceArgs {
     /// Sets `state.dir`
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
+    /// Take passwords that stand in the file itself; everybody who may read the file has them
+    #[arg(long)]
+    allow_inline_secrets: bool,
 }
 
 /// Which file, and what overrides it.
@@ -116,7 +119,8 @@ impl PlaceArgs {
     }
 
     fn load_with(&self, workers: Option<String>, kinds: &Registries) -> Result<Config> {
-        let flags = Flags { state_dir: self.state_dir.clone(), workers };
+        let (state_dir, allow_inline_secrets) = (self.state_dir.clone(), self.allow_inline_secrets);
+        let flags = Flags { state_dir, workers, allow_inline_secrets };
         Config::load(&self.config, &flags, &Environment::of_process(), kinds)
             .map_err(|errors| Error::misconfigured(errors.to_string()))
     }

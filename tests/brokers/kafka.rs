@@ -2,6 +2,7 @@
 //! never ahead of what is durable.
 
 mod cases;
+mod gap;
 mod killed;
 mod reset;
 mod tools;

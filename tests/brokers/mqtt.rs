@@ -295,6 +295,7 @@ fn artemis(size: Size, window: u16, dedupe: bool) {
 }
 
 const SMALL: Size = Size { messages: 5_000, twins: 50, kills: 20, cuts: 5 };
+const FEW: Size = Size { messages: 600, twins: 20, kills: 3, cuts: 3 };
 const FULL: Size = Size { messages: 200_000, twins: 1_000, kills: 5, cuts: 5 };
 
 #[test]
@@ -305,6 +306,18 @@ fn small_twenty_kills_with_mosquitto_lose_nothing() {
 #[test]
 fn small_twenty_kills_with_artemis_and_dedupe_repeat_nothing() {
     artemis(SMALL, 20, true);
+}
+
+#[test]
+fn f16_small_mosquitto_with_windows_of_1_and_20_and_dedupe_repeats_nothing() {
+    for window in [1, 20] {
+        mosquitto(FEW, window, true);
+    }
+}
+
+#[test]
+fn f16_small_mosquitto_with_a_window_of_1_applies_what_the_broker_sent_and_no_more() {
+    mosquitto(FEW, 1, false);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod delivery;
 mod examples;
 mod grouping;
 mod held;
+mod hot;
 mod laws;
 mod pipelines;
 mod property;

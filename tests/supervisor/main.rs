@@ -8,6 +8,7 @@
 
 #[path = "../faults/client.rs"]
 mod client;
+mod fenced;
 mod killed;
 mod poison;
 mod program;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("run") {
         return target::main();
     }
-    let tests = [killed::tests(), poison::tests(), recovering::tests(), stopped::tests()];
+    let tests =
+        [fenced::tests(), killed::tests(), poison::tests(), recovering::tests(), stopped::tests()];
     let tests = tests.into_iter().flatten();
     let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {

@@ -4,9 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A password: it prints as dots, and is written nowhere.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+/// A password: it prints as `***`, is written nowhere, and is zeroed when it goes.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -24,13 +25,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"...\"")
+        f.write_str("***")
     }
 }
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("...")
+        serializer.serialize_str("***")
     }
 }
 
@@ -44,5 +45,22 @@ impl JsonSchema for Secret {
         // It is taken and never given back; and it may not stand in a file.
         schema.insert("writeOnly".into(), true.into());
         schema
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_zeroed_on_drop<T: ZeroizeOnDrop>(_: &T) {}
+
+    #[test]
+    fn s15_a_secret_prints_as_stars_and_is_zeroed_when_it_goes() {
+        let mut secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"***\"");
+        is_zeroed_on_drop(&secret);
+        secret.zeroize();
+        assert_eq!(secret.expose(), "");
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
+use zeroize::Zeroizing;
 
 pub(super) use self::{v5::V5, v311::V311};
 use super::trouble::Trouble;
@@ -48,7 +49,7 @@ pub(super) struct Options {
     pub(super) port: u16,
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) client_id: String,
-    pub(super) credentials: Option<(String, String)>,
+    pub(super) credentials: Option<(String, Zeroizing<String>)>,
     pub(super) keep_alive_secs: u16,
     pub(super) connect_timeout_secs: u16,
     pub(super) packet_bytes_max: u32,

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use zeroize::Zeroizing;
+
 use super::{
     client::Filter,
     settings::{MqttIdPlace, MqttProtocol, MqttRetained, MqttSettings, MqttTls},
@@ -144,16 +146,19 @@ impl Plan {
     }
 
     /// Name and password, the latter read now.
-    pub(super) fn credentials(&self) -> Result<Option<(String, String)>, ConnectorError> {
+    pub(super) fn credentials(
+        &self,
+    ) -> Result<Option<(String, Zeroizing<String>)>, ConnectorError> {
         let Some(name) = &self.username else { return Ok(None) };
         let password = match &self.password_file {
             Some(path) => {
                 let text = fs::read_to_string(path).map_err(|cause| {
                     wrong(format!("read `password_file` {path}")).because(cause)
                 })?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
+                let text = Zeroizing::new(text);
+                text.trim_end_matches(['\r', '\n']).to_owned().into()
             }
-            None => String::new(),
+            None => Zeroizing::default(),
         };
         Ok(Some((name.clone(), password)))
     }

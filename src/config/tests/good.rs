@@ -61,7 +61,8 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     assert_eq!(config.state.dir, Path::new("/environment"));
     assert_eq!(config.server.workers.get(), 3);
     assert_eq!(config.models[0].settings.twins_max, 17);
-    let flags = Flags { state_dir: Some("/flag".into()), workers: Some("4".into()) };
+    let flags =
+        Flags { state_dir: Some("/flag".into()), workers: Some("4".into()), ..Flags::default() };
     let config = load_with(FILE, &environment, &flags).unwrap();
     assert_eq!(config.state.dir, Path::new("/flag"));
     assert_eq!(config.server.workers.get(), 4);

@@ -187,6 +187,10 @@ fn s14_s16_a_password_in_the_file_is_refused_and_one_from_elsewhere_is_shown_as_
         "twinflow.toml:8: connections.plant.sasl.password: a secret in the file itself can be \
          read by everybody who may read the file; write \"${file:PATH}\" or \"${env:NAME}\""
     );
+    let flags = Flags { allow_inline_secrets: true, ..Flags::default() };
+    let inline = load_with(&file("hunter2"), &Environment::default(), &flags).unwrap();
+    assert!(inline.show(&kinds()).contains("password = \"***\""), "{}", inline.show(&kinds()));
+    let inline = format!("{inline:?}{}", inline.show(&kinds()));
     let environment = Environment::from([("P", "hunter2")]);
     let config = load(&file("${env:P}"), &environment).unwrap();
     let shown = config.show(&kinds());
@@ -196,7 +200,7 @@ fn s14_s16_a_password_in_the_file_is_refused_and_one_from_elsewhere_is_shown_as_
     let set = load(&file("${env:P}").replace(", password = \"${env:P}\"", ""), &set).unwrap();
     let reference = format!("password = \"${{env:{key}}}\"");
     assert!(set.show(&kinds()).contains(&reference), "{}", set.show(&kinds()));
-    for text in [shown, set.show(&kinds()), format!("{config:?}{set:?}")] {
+    for text in [inline, shown, set.show(&kinds()), format!("{config:?}{set:?}")] {
         assert!(!text.contains("hunter2"), "{text}");
     }
 }

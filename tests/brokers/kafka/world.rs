@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One topic at a broker.
 pub(crate) struct World {
     producer: ThreadedProducer<DefaultProducerContext>,
+    admin: AdminClient<DefaultClientContext>,
     asking: BaseConsumer,
     topic: &'static str,
     partitions: i32,
@@ -42,7 +43,7 @@ impl World {
         let mut writing = config();
         writing.set("enable.idempotence", "true").set("linger.ms", "20");
         let asking = config().set("group.id", GROUP).create().unwrap();
-        Self { producer: writing.create().unwrap(), asking, topic, partitions }
+        Self { producer: writing.create().unwrap(), admin, asking, topic, partitions }
     }
 
     /// Writes a record, as soon as there is room for it.
@@ -53,6 +54,20 @@ impl World {
             std::thread::sleep(Duration::from_millis(2));
             record = back;
         }
+    }
+
+    /// Removes the records of a partition below an offset, as retention does.
+    pub(crate) fn remove_before(&self, partition: u64, offset: u64) {
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(offset as i64);
+        list.add_partition_offset(self.topic, partition as i32, offset).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // A young broker takes its time for that, too.
+        until(60, "the records are removed", || {
+            let removed = self.admin.delete_records(&list, &AdminOptions::new());
+            let removed = runtime.block_on(removed);
+            removed.is_ok_and(|removed| removed.elements()[0].error().is_ok())
+        });
     }
 
     /// Waits until the broker has everything.

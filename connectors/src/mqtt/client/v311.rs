@@ -82,7 +82,7 @@ fn rumqttc_options(options: &Options) -> MqttOptions {
         }
     }
     if let Some((name, password)) = &options.credentials {
-        rumqttc.set_credentials(name, password);
+        rumqttc.set_credentials(name, password.as_str());
     }
     if let Some(config) = &options.tls {
         let config = TlsConfiguration::Rustls(config.clone());
