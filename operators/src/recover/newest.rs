@@ -15,14 +15,15 @@ const ALIGN: usize = 16;
 const PLACES: usize = PIECE / ALIGN;
 /// Bytes of a record before key and value.
 const HEAD: usize = 20;
-/// In a cell: nobody.
-const FREE: u64 = 0;
+/// In a cell: nobody. Not 0: the kernel gives memory of zeros page by page, for the look-up that
+/// reads it, and once more, with a halt of all cores, for the write behind that.
+const FREE: u64 = u64::MAX;
 
 /// Keys of many spaces with their newest values.
 #[derive(Debug, Default)]
 pub(super) struct Newest {
-    /// Open addressing: 32 bits of the hash, which choose the cell too, and the place of a record
-    /// plus one.
+    /// Open addressing: 32 bits of the hash, which choose the cell too, and the place of a record,
+    /// which is less than the largest number.
     cells: Vec<u64>,
     /// Records, one behind the other in the order in which they came.
     pieces: Vec<Vec<u8>>,
@@ -61,8 +62,8 @@ impl Newest {
 
     /// Asks for the record that the look-up of this hash will most likely compare.
     pub(super) fn ask_record(&self, hash: u64) {
-        let named = self.first_cell(hash).filter(|cell| *cell >> 32 == u64::from(tag(hash)));
-        if let Some(cell) = named
+        let named = |cell: &&u64| **cell != FREE && **cell >> 32 == u64::from(tag(hash));
+        if let Some(cell) = self.first_cell(hash).filter(named)
             && let Some(first) = self.record(*cell).first_chunk::<64>()
         {
             prefetch(first);
@@ -89,7 +90,8 @@ impl Newest {
                 None => self.live.push((space, 1)),
             }
         }
-        let place = u32::try_from(self.store(hash, space, key, value) + 1);
+        let place = u32::try_from(self.store(hash, space, key, value));
+        let place = place.ok().filter(|place| *place < u32::MAX);
         let place = place.expect("the stored twins of one worker are less than 64 GiB");
         put_cell(&mut self.cells, u64::from(tag(hash)) << 32 | u64::from(place));
     }
@@ -129,7 +131,7 @@ impl Newest {
 
     /// The bytes from the record on that a cell names.
     fn record(&self, cell: u64) -> &[u8] {
-        let place = (cell as u32 - 1) as usize;
+        let place = cell as u32 as usize;
         &self.pieces[place / PLACES][place % PLACES * ALIGN..]
     }
 
@@ -254,6 +256,20 @@ mod tests {
                 prop_assert_eq!(found, Some(value.as_slice()));
             }
             prop_assert_eq!(newest.get(twin_hash(b"nobody"), 0, b"nobody"), None);
+        }
+    }
+
+    #[test]
+    fn the_smallest_and_the_largest_hash_are_keys_like_others() {
+        for hash in [0, u64::MAX, 0xFFF, u64::MAX << 44] {
+            let mut newest = Newest::default();
+            newest.put(77, 1, b"other", Some(b"x"));
+            newest.ask_cell(hash);
+            newest.ask_record(hash);
+            assert_eq!(newest.get(hash, 1, b"key"), None, "{hash:x}");
+            newest.put(hash, 1, b"key", Some(b"value"));
+            newest.ask_record(hash);
+            assert_eq!(newest.get(hash, 1, b"key"), Some(&b"value"[..]), "{hash:x}");
         }
     }
 
