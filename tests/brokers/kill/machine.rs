@@ -59,12 +59,15 @@ impl Small {
         run("mount", &["-o", "remount,ro", &self.at.display().to_string()]);
     }
 
-    /// Takes room until so many bytes are left.
+    /// Takes room until so many bytes are left. A start needs a few KiB: in the end the pieces are
+    /// as small as the blocks.
     fn fill(&self, left: u64) {
         let mut ballast = File::create(self.ballast()).unwrap();
-        let piece = vec![1; 64 << 10];
-        while self.free() > left && ballast.write_all(&piece).is_ok() {}
-        drop(ballast.sync_all());
+        for piece in [64 << 10, 1 << 10] {
+            let bytes = vec![1; piece];
+            while self.free() > left && ballast.write_all(&bytes).is_ok() {}
+            drop(ballast.sync_all());
+        }
     }
 
     fn free(&self) -> u64 {
