@@ -55,9 +55,10 @@ fn one_program(test: &str, features: &str, filter: &str) -> Result<()> {
 }
 
 /// The log and the engine over a simulated disk: 60,000 crashes in every step, 20,000 power cuts.
+/// Nothing in them takes real time, so as many run at once as there are cores.
 fn simulation() -> Result<()> {
     let build = ["test", "--release", "-p", "twinflow", "--features", "testing"];
-    let only = ["--", "--ignored", "--nocapture", "--test-threads", "1", "full_"];
+    let only = ["--", "--ignored", "--nocapture", "full_"];
     for tests in [&["--lib"][..], &["--test", "simulation"]] {
         cargo::run(&[&build[..], tests, &only].concat(), SYSTEM_LIBRARIES)?;
     }

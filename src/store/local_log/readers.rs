@@ -12,6 +12,10 @@ use super::segment::{Fault, Segment, SegmentReader};
 /// Threads that read at once, at most: each holds a segment, and one more is with who folds them.
 const THREADS_MAX: usize = 4;
 
+/// And at least, if there are segments for them: to read one into new memory takes longer than to
+/// fold it, and an engine with one worker has a core to spare at its start.
+const THREADS_LEAST: usize = 2;
+
 const PANICKED: &str = "a reader has panicked";
 
 /// Reads segments, the newest first, and gives the entries of each in that order; what each says is
@@ -22,7 +26,7 @@ pub(super) fn newest_first(
     reading: &Reading,
     each: &mut dyn FnMut(&Piece),
 ) -> Vec<Result<Segment, Fault>> {
-    let lanes = reader.shards.clamp(1, THREADS_MAX).min(segments.len());
+    let lanes = reader.shards.clamp(THREADS_LEAST, THREADS_MAX).min(segments.len());
     let lengths: Vec<_> = segments.iter().map(|segment| reader.length(segment.number)).collect();
     reading.begin(lengths.iter().sum());
     let spare = Mutex::new(Vec::<Piece>::new());
