@@ -27,7 +27,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
-use zeroize::Zeroizing;
 
 #[cfg(feature = "testing")]
 pub(crate) use fuzz::TARGETS;
@@ -37,7 +36,7 @@ pub use settings::{
 };
 
 use self::{
-    client::{Client, ClientEvent, Options, Publication, Role, V5, V311},
+    client::{Client, ClientEvent, Credentials, Options, Publication, Role, V5, V311},
     commands::Commands,
     plan::Plan,
     session::{End, GOODBYE, Session, closed},
@@ -87,7 +86,7 @@ impl Mqtt {
     fn options(
         &self,
         role: Role,
-        credentials: Option<(String, Zeroizing<String>)>,
+        credentials: Option<Credentials>,
         tls: Option<Arc<ClientConfig>>,
     ) -> Options {
         let plan = &self.plan;

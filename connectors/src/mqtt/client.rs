@@ -43,13 +43,16 @@ pub(super) trait Client: Send + Sized {
     fn close(&mut self) -> Result<(), Trouble>;
 }
 
+/// Name and password.
+pub(super) type Credentials = (String, Zeroizing<String>);
+
 /// What a connection needs to know.
 pub(super) struct Options {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) client_id: String,
-    pub(super) credentials: Option<(String, Zeroizing<String>)>,
+    pub(super) credentials: Option<Credentials>,
     pub(super) keep_alive_secs: u16,
     pub(super) connect_timeout_secs: u16,
     pub(super) packet_bytes_max: u32,

@@ -5,7 +5,7 @@ use std::fs;
 use zeroize::Zeroizing;
 
 use super::{
-    client::Filter,
+    client::{Credentials, Filter},
     settings::{MqttIdPlace, MqttProtocol, MqttRetained, MqttSettings, MqttTls},
     template::{OutTemplate, TopicTemplate},
 };
@@ -146,9 +146,7 @@ impl Plan {
     }
 
     /// Name and password, the latter read now.
-    pub(super) fn credentials(
-        &self,
-    ) -> Result<Option<(String, Zeroizing<String>)>, ConnectorError> {
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, ConnectorError> {
         let Some(name) = &self.username else { return Ok(None) };
         let password = match &self.password_file {
             Some(path) => {
