@@ -1,7 +1,8 @@
 //! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
 
-mod bound;
+
 mod call;
+mod encoding;
 mod failing;
 pub(crate) mod guard;
 pub(crate) mod ids;

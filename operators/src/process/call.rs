@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use twinflow_connectors::{error::chain, message::Timestamp};
 
-use super::{bound::bound, guard::guarded};
+use super::{encoding, guard::guarded};
 use crate::{
     context::{FeedbackBuffer, ProcessingContext},
     message::Messages,
@@ -237,13 +237,13 @@ fn run<P: MessageProcessor>(
 #[inline]
 fn bound_of<P: MessageProcessor>(site: &CallSite<'_, P>, twin: &P::Model) -> Option<usize> {
     let may = site.owe && P::ROLLBACK == Rollback::Clone;
-    let bound = if may { bound(twin) } else { None };
+    let bound = if may { encoding::bound(twin) } else { None };
     bound.filter(|bytes| *bytes <= site.state_bytes_max)
 }
 
 fn encode<M: TwinModel>(twin: &M, to: &mut Vec<u8>, bytes_max: usize) -> Result<(), Failed> {
     let failed = |reason| Failed { reason, retry: false };
-    rmp_serde::encode::write_named(to, twin)
+    encoding::write(to, twin)
         .map_err(|error| failed(format!("the state does not serialise: {error}")))?;
     if to.len() > bytes_max {
         let len = to.len();

@@ -20,6 +20,7 @@ use twinflow_connectors::{
 
 use super::{
     call::{CallSite, Calls},
+    encoding,
     failing::Failing,
     guard::guarded,
     ids::{Handled, MessageIds, put_id, twin_of_key},
@@ -252,7 +253,7 @@ impl<P: MessageProcessor> TypedModel<P> {
         part.put_with(EntryKind::State, bucket, self.number, key, |to| {
             to.extend_from_slice(&P::Model::STATE_VERSION.to_le_bytes());
             // The user's code, outside of any call.
-            let written = guarded(|| rmp_serde::encode::write_named(to, state))?;
+            let written = guarded(|| encoding::write(to, state))?;
             written.map_err(|error| error.to_string())
         })?;
         if let Some(before) = before {
