@@ -1,6 +1,5 @@
 //! Exchange by owner, group per epoch and twin, decode, call: the operator around [`twins`].
 
-
 mod call;
 mod encoding;
 mod failing;

@@ -150,13 +150,13 @@ pub(crate) fn source<'scope>(
                 return;
             }
             let epoch = open.epoch();
-            let may_close = match setup.store.shared_bytes() {
-                Some(bytes) => bytes < setup.limits.uncommitted_bytes_max,
-                None => shared_here.committed.behind(epoch) < setup.limits.uncommitted_epochs_max,
-            };
+            let uncommitted = shared_here.committed.behind(epoch);
+            let (may_close, may_close_full) =
+                setup.limits.closing(setup.store.shared_bytes(), uncommitted);
             let mut output = ports.rows.activate();
             let mut rows = output.session_with_builder(&open.rows);
-            let more = intake.fill(epoch, may_close, |mut frame| rows.give_container(&mut frame));
+            let more =
+                intake.fill(epoch, may_close_full, |mut frame| rows.give_container(&mut frame));
             drop(rows);
             drop(output);
             if let Marks::Later(delay) = intake.marks() {
@@ -164,6 +164,7 @@ pub(crate) fn source<'scope>(
             }
             let unprocessed = shared_here.processed.behind(epoch);
             let closes = intake.has_data() || (!setup.control.ends() && intake.sweeps_alone());
+            let may_close = may_close || (may_close_full && intake.is_full());
             if closes && may_close && unprocessed < setup.limits.open_epochs_max {
                 ports.finish(open, &mut intake);
                 ports.give_news(open, other_processes(index, peers, setup.threads));

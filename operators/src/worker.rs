@@ -33,8 +33,11 @@ use crate::{
 pub struct Limits {
     /// Epochs closed and not processed, at which a source fills its epoch instead of closing it.
     pub open_epochs_max: u64,
-    /// Epochs closed and not committed, at which no epoch is closed.
+    /// Epochs closed and not committed, at which only a full epoch is closed: what a sync is waited
+    /// for with should not be many small ones.
     pub uncommitted_epochs_max: u64,
+    /// The same, at which no epoch is closed: full ones stay small enough for the near caches.
+    pub uncommitted_full_epochs_max: u64,
     /// The same in bytes of the log, where many epochs share one commit.
     pub uncommitted_bytes_max: u64,
     /// Bytes of rows that were not processed.
@@ -49,9 +52,22 @@ impl Limits {
         Self {
             open_epochs_max: 2,
             uncommitted_epochs_max: 8,
+            uncommitted_full_epochs_max: 32,
             uncommitted_bytes_max: 256 << 20,
             in_flight_bytes_max: (256 << 20) / workers as u64,
-            epoch_bytes_max: 32 << 20,
+            epoch_bytes_max: 8 << 20,
+        }
+    }
+
+    /// Whether any epoch may be closed, and whether a full one may: with so many epochs closed and
+    /// not committed, or, where many epochs share one commit, so many bytes of them.
+    pub(crate) fn closing(&self, shared_bytes: Option<u64>, uncommitted: u64) -> (bool, bool) {
+        match shared_bytes {
+            Some(bytes) => (bytes < self.uncommitted_bytes_max, bytes < self.uncommitted_bytes_max),
+            None => (
+                uncommitted < self.uncommitted_epochs_max,
+                uncommitted < self.uncommitted_full_epochs_max,
+            ),
         }
     }
 }

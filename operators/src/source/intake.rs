@@ -139,16 +139,18 @@ impl Intake {
         false
     }
 
+    /// Whether the open epoch has the size that is preferred.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows >= DELIVERY_ROWS_MAX || self.bytes >= DELIVERY_BYTES_MAX
+    }
+
     /// An epoch prefers 4,096 rows or 1 MiB; while it may not be closed it grows to the hard limit
     /// (law S4), so that a slow store makes larger epochs and no stall.
     fn has_room(&self, may_close: bool) -> bool {
         let limits = &self.shared.setup.limits;
         let in_flight = self.shared.ledger.borrow().bytes();
-        let epoch_has_room = if may_close {
-            self.rows < DELIVERY_ROWS_MAX && self.bytes < DELIVERY_BYTES_MAX
-        } else {
-            (self.bytes as u64) < limits.epoch_bytes_max
-        };
+        let epoch_has_room =
+            if may_close { !self.is_full() } else { (self.bytes as u64) < limits.epoch_bytes_max };
         epoch_has_room && in_flight < limits.in_flight_bytes_max
     }
 

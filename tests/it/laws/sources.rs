@@ -91,7 +91,7 @@ fn law_s4_eight_epochs_wait_for_their_commit_and_the_newest_grows() {
     for n in 0..100 {
         broker.send("seen", "a", step(n, Act::Count));
         let taken = || status().received == n + 1 && status().queued == 0;
-        assert!(eventually(taken), "message {n} waits, though 32 MiB are not full");
+        assert!(eventually(taken), "message {n} waits, though 8 MiB are not full");
     }
     let statistics = engine.handle().statistics();
     let waiting = statistics.open_epoch - statistics.committed_epoch;
@@ -102,6 +102,31 @@ fn law_s4_eight_epochs_wait_for_their_commit_and_the_newest_grows() {
     let twin = seen(&engine, "a").unwrap();
     assert!(twin.numbers.into_iter().eq(0..100));
     assert!(twin.calls <= 9, "{} calls: the rest is one epoch", twin.calls);
+    engine.stop().unwrap();
+}
+
+#[test]
+fn law_s4_full_epochs_are_closed_while_others_wait_for_company() {
+    const MESSAGES: u64 = 20 * 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(HeldStore::new(log(dir.path())));
+    let (builder, broker) = builder(1, Memory::replayable(1));
+    let engine = builder.store(StoreChoice::Custom(store.clone())).start().unwrap();
+    store.hold();
+    let all = (0..MESSAGES)
+        .map(|n| MemoryMessage::new("seen", &format!("twin-{}", n % 64), step(n, Act::Count)));
+    broker.send_all(all);
+    let status = || engine.handle().connections()[0].clone();
+    let taken = || status().received == MESSAGES && status().queued == 0;
+    assert!(eventually(taken), "{:?}", status());
+    let statistics = engine.handle().statistics();
+    let waiting = statistics.open_epoch - statistics.committed_epoch;
+    assert!((9..=32).contains(&waiting), "{waiting} epochs wait");
+    assert_eq!(broker.acknowledged(), 0);
+    store.release();
+    wait_acknowledged(&broker, MESSAGES);
+    let numbers = seen(&engine, "twin-7").unwrap().numbers;
+    assert!(numbers.into_iter().eq((0..MESSAGES).filter(|n| n % 64 == 7)));
     engine.stop().unwrap();
 }
 
