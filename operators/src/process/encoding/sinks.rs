@@ -91,9 +91,9 @@ impl Sink for Vec<u8> {
     fn unsigned(&mut self, number: u64) {
         match number {
             0..=0x7f => self.push(number as u8),
-            0..=0xff => put(self, 0xcc, (number as u8).to_be_bytes()),
-            0..=0xffff => put(self, 0xcd, (number as u16).to_be_bytes()),
-            0..=0xffff_ffff => put(self, 0xce, (number as u32).to_be_bytes()),
+            0x80..=0xff => put(self, 0xcc, (number as u8).to_be_bytes()),
+            0x100..=0xffff => put(self, 0xcd, (number as u16).to_be_bytes()),
+            0x1_0000..=0xffff_ffff => put(self, 0xce, (number as u32).to_be_bytes()),
             _ => put(self, 0xcf, number.to_be_bytes()),
         }
     }
@@ -102,10 +102,10 @@ impl Sink for Vec<u8> {
     fn signed(&mut self, number: i64) {
         match number {
             0.. => self.unsigned(number as u64),
-            -32.. => self.push(number as u8),
-            -0x80.. => put(self, 0xd0, (number as i8).to_be_bytes()),
-            -0x8000.. => put(self, 0xd1, (number as i16).to_be_bytes()),
-            -0x8000_0000.. => put(self, 0xd2, (number as i32).to_be_bytes()),
+            -32..=-1 => self.push(number as u8),
+            -0x80..=-33 => put(self, 0xd0, (number as i8).to_be_bytes()),
+            -0x8000..=-0x81 => put(self, 0xd1, (number as i16).to_be_bytes()),
+            -0x8000_0000..=-0x8001 => put(self, 0xd2, (number as i32).to_be_bytes()),
             _ => put(self, 0xd3, number.to_be_bytes()),
         }
     }
@@ -124,8 +124,8 @@ impl Sink for Vec<u8> {
     fn text(&mut self, text: &str) -> Result<(), Unknown> {
         match text.len() {
             len @ 0..=31 => self.push(0xa0 | len as u8),
-            len @ 0..=0xff => put(self, 0xd9, (len as u8).to_be_bytes()),
-            len @ 0..=0xffff => put(self, 0xda, (len as u16).to_be_bytes()),
+            len @ 32..=0xff => put(self, 0xd9, (len as u8).to_be_bytes()),
+            len @ 0x100..=0xffff => put(self, 0xda, (len as u16).to_be_bytes()),
             len => put(self, 0xdb, length(len)?.to_be_bytes()),
         }
         self.extend_from_slice(text.as_bytes());
@@ -136,7 +136,7 @@ impl Sink for Vec<u8> {
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Unknown> {
         match bytes.len() {
             len @ 0..=0xff => put(self, 0xc4, (len as u8).to_be_bytes()),
-            len @ 0..=0xffff => put(self, 0xc5, (len as u16).to_be_bytes()),
+            len @ 0x100..=0xffff => put(self, 0xc5, (len as u16).to_be_bytes()),
             len => put(self, 0xc6, length(len)?.to_be_bytes()),
         }
         self.extend_from_slice(bytes);
@@ -147,7 +147,7 @@ impl Sink for Vec<u8> {
     fn array(&mut self, len: Option<usize>) -> Result<(), Unknown> {
         match len.ok_or(Unknown)? {
             len @ 0..=15 => self.push(0x90 | len as u8),
-            len @ 0..=0xffff => put(self, 0xdc, (len as u16).to_be_bytes()),
+            len @ 16..=0xffff => put(self, 0xdc, (len as u16).to_be_bytes()),
             len => put(self, 0xdd, length(len)?.to_be_bytes()),
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Sink for Vec<u8> {
     fn map(&mut self, len: Option<usize>) -> Result<(), Unknown> {
         match len.ok_or(Unknown)? {
             len @ 0..=15 => self.push(0x80 | len as u8),
-            len @ 0..=0xffff => put(self, 0xde, (len as u16).to_be_bytes()),
+            len @ 16..=0xffff => put(self, 0xde, (len as u16).to_be_bytes()),
             len => put(self, 0xdf, length(len)?.to_be_bytes()),
         }
         Ok(())
