@@ -2,7 +2,8 @@
 //! over.
 //!
 //! Bounded by the dataflow, not here: it has at most 32 uncommitted epochs, or 256 MiB of them
-//! where many share a sync (law S4). So workers never wait, and the log thread waits on a condition.
+//! where many share a sync (law S4). So workers never wait, and the log thread waits on a
+//! condition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
