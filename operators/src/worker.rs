@@ -63,7 +63,10 @@ impl Limits {
     /// not committed, or, where many epochs share one commit, so many bytes of them.
     pub(crate) fn closing(&self, shared_bytes: Option<u64>, uncommitted: u64) -> (bool, bool) {
         match shared_bytes {
-            Some(bytes) => (bytes < self.uncommitted_bytes_max, bytes < self.uncommitted_bytes_max),
+            Some(bytes) => {
+                let has_room = bytes < self.uncommitted_bytes_max;
+                (has_room, has_room)
+            }
             None => (
                 uncommitted < self.uncommitted_epochs_max,
                 uncommitted < self.uncommitted_full_epochs_max,

@@ -1,7 +1,7 @@
 //! The encoded form of a state: MessagePack with field names, as `rmp-serde` writes it.
 //!
 //! A state is encoded in nearly every call, and most states are plain structs. [`plain`] writes
-//! those in a third of the time: the compiler knows their names and shapes. What it does not know,
+//! those in about half the time: the compiler knows their names and shapes. What it does not know,
 //! or what reports an error, it leaves to `rmp-serde`, so the bytes and the errors are the same.
 //! It also tells how long the bytes can be at most without writing any.
 
@@ -38,7 +38,7 @@ pub(super) fn write<T: Serialize>(
 #[inline]
 pub(super) fn bound<T: Serialize>(state: &T) -> Option<usize> {
     let mut bound = Bound::default();
-    state.serialize(&mut Plain::new(&mut bound)).ok().map(|()| bound.bytes())
+    state.serialize(&mut Plain::new(&mut bound)).ok().map(|()| bound.total())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(super) const HEAD: usize = 5;
 pub(super) const NUMBER: usize = 9;
 
 impl Bound {
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn total(&self) -> usize {
         self.0
     }
 
@@ -145,23 +145,24 @@ impl Sink for Vec<u8> {
 
     #[inline]
     fn array(&mut self, len: Option<usize>) -> Result<(), Unknown> {
-        match len.ok_or(Unknown)? {
-            len @ 0..=15 => self.push(0x90 | len as u8),
-            len @ 16..=0xffff => put(self, 0xdc, (len as u16).to_be_bytes()),
-            len => put(self, 0xdd, length(len)?.to_be_bytes()),
-        }
-        Ok(())
+        open(self, len, [0x90, 0xdc, 0xdd])
     }
 
     #[inline]
     fn map(&mut self, len: Option<usize>) -> Result<(), Unknown> {
-        match len.ok_or(Unknown)? {
-            len @ 0..=15 => self.push(0x80 | len as u8),
-            len @ 16..=0xffff => put(self, 0xde, (len as u16).to_be_bytes()),
-            len => put(self, 0xdf, length(len)?.to_be_bytes()),
-        }
-        Ok(())
+        open(self, len, [0x80, 0xde, 0xdf])
     }
+}
+
+/// The head of a sequence or of a map: one byte up to 15 elements, or one before two or four bytes.
+#[inline]
+fn open(to: &mut Vec<u8>, len: Option<usize>, heads: [u8; 3]) -> Result<(), Unknown> {
+    match len.ok_or(Unknown)? {
+        len @ 0..=15 => to.push(heads[0] | len as u8),
+        len @ 16..=0xffff => put(to, heads[1], (len as u16).to_be_bytes()),
+        len => put(to, heads[2], length(len)?.to_be_bytes()),
+    }
+    Ok(())
 }
 
 /// What is longer than a length can say is left to others.
