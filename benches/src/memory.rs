@@ -64,6 +64,9 @@ struct Summary {
     twins_per_gib: f64,
     #[serde(serialize_with = "three_places")]
     longest_wait_ms: f64,
+    /// The most processor time of a worker from one call to the next: no twin took more to make.
+    #[serde(serialize_with = "three_places")]
+    longest_step_ms: f64,
     /// The longest wait of a thread that only naps, in the same minute.
     #[serde(serialize_with = "three_places")]
     floor_longest_wait_ms: f64,
@@ -137,6 +140,7 @@ pub fn run(options: &MemoryOptions) -> Result<Verdict> {
         own_bytes_a_twin: mean - size_of::<w1::State>() as f64,
         twins_per_gib: GIB / mean,
         longest_wait_ms: longest.figures().max_us / 1e3,
+        longest_step_ms: waits.longest_step().as_secs_f64() * 1e3,
         floor_longest_wait_ms: floor.figures().max_us / 1e3,
         idle_cpu_percent: idle,
         plain_bytes_a_twin: plain.bytes_a_twin,

@@ -5,7 +5,9 @@
 //! clock; the kernel counts processor time in ticks of 10 ms, 2 % of such a run.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Result, clock};
 
@@ -87,6 +89,12 @@ pub fn running_nanos() -> Result<u64> {
     Ok(sum)
 }
 
+/// Processor time of the thread that asks: what it did not wait for.
+pub fn thread_ran() -> Duration {
+    let ran = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(ran).unwrap_or_default()
+}
+
 /// Bytes that this process has given to calls that write. The kernel's other number, `write_bytes`,
 /// counts the whole of a large page of the cache for each byte that is written into it.
 pub fn written_bytes() -> Result<u64> {
@@ -147,6 +155,10 @@ mod tests {
         assert!(usage.peak_rss_mb > 0.0);
         assert!(rss_bytes().unwrap() > 100_000);
         assert!(running_nanos().unwrap() > 1_000);
+        let ran = thread_ran();
+        std::thread::sleep(Duration::from_millis(50));
+        let napping = thread_ran() - ran;
+        assert!(ran > Duration::ZERO && napping < Duration::from_millis(25), "{napping:?}");
         let dir = tempfile::tempdir().unwrap();
         let before = written_bytes().unwrap();
         fs::write(dir.path().join("a"), vec![7; 1 << 20]).unwrap();

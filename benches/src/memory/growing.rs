@@ -1,8 +1,10 @@
 //! New twins at a steady pace, with a rest at each number of twins at which memory is read.
 //!
 //! Estimate: a message takes 28 bytes of the data set, since 1,024 share a payload; a wait is two
-//! reads of the clock and a lock that nobody else takes, 60 ns.
+//! reads of the clock and a lock that nobody else takes, 60 ns, and a step one call of the system,
+//! 0.2-0.4 us.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use crate::latency::Histogram;
 use crate::payload::{Size, write_json};
 use crate::record::{Format, Records};
 use crate::rest::MODEL;
-use crate::{Result, clock, w1};
+use crate::{Result, clock, meter, w1};
 
 /// Messages for the first twin of each source, so that queues and buffers are there before memory
 /// is read for the first time.
@@ -101,11 +103,17 @@ fn buffer(messages: std::ops::Range<u64>, source: u64, workers: u64) -> MemoryBu
     MemoryBuffer::new(Bytes::from(bytes), places)
 }
 
+thread_local! {
+    /// What this worker's thread had run when its last call ended.
+    static RAN: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
 /// How long new twins waited.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     start: OnceLock<Instant>,
     waits: Mutex<Histogram>,
+    longest_step_nanos: AtomicU64,
     wrong: AtomicU64,
 }
 
@@ -118,6 +126,21 @@ impl Waits {
     /// What was recorded since this was asked last.
     pub(super) fn take(&self) -> Histogram {
         std::mem::take(&mut self.waits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The most processor time that a worker took from the end of a call to the start of the next:
+    /// never less than the slowest making of a twin, in which nothing else runs on the worker.
+    pub(super) fn longest_step(&self) -> Duration {
+        Duration::from_nanos(self.longest_step_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Counts what this thread has run since its last call.
+    fn step(&self) {
+        if let Some(before) = RAN.get() {
+            let step = meter::thread_ran().saturating_sub(before);
+            let nanos = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
+            self.longest_step_nanos.fetch_max(nanos, Ordering::Relaxed);
+        }
     }
 
     /// Twins that were not new when their first message came.
@@ -141,6 +164,7 @@ impl MessageProcessor for Growing {
         twin: &mut w1::State,
         readings: Messages<'_, w1::Reading<'_>>,
     ) -> ProcessingResult {
+        self.waits.step();
         let number = Format::Json.twin(cx.twin().as_bytes()).unwrap_or(u64::MAX);
         // The first twin of each source has the messages that warm up, too.
         let first = number < self.schedule.workers as u64;
@@ -156,6 +180,7 @@ impl MessageProcessor for Growing {
             self.waits.waits.lock().unwrap_or_else(PoisonError::into_inner).record(wait);
             self.waits.wrong.fetch_add(u64::from(!is_new), Ordering::Relaxed);
         }
+        RAN.set(Some(meter::thread_ran()));
         Ok(Outcome::Update)
     }
 }
