@@ -4,6 +4,7 @@
 //! [`Engine`] is a handle: it reads twins, pauses connections and stops.
 
 mod builder;
+mod calls;
 mod dead_letters;
 mod failure;
 #[cfg(feature = "testing")]
@@ -29,6 +30,7 @@ use timely::worker::Worker;
 
 pub use self::{
     builder::EngineBuilder,
+    calls::CallListener,
     handle::{EngineHandle, RequestError, TwinState},
     status::{EngineStatistics, ModelStatus},
     stop::{Left, Stopped},

@@ -27,6 +27,7 @@ pub mod fuzz;
 pub mod pipeline;
 pub mod progress;
 pub mod recover;
+pub mod tap;
 #[cfg(feature = "live-views")]
 pub mod view;
 pub mod worker;

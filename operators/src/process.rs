@@ -18,6 +18,7 @@ mod settings;
 mod statistics;
 pub(crate) mod sweep;
 mod table;
+mod tapped;
 pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod tests;

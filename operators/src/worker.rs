@@ -26,6 +26,7 @@ use crate::{
     recover::Recovered,
     source::source,
     store::{EpochPart, EpochStore},
+    tap::Taps,
 };
 
 /// Bounds of law S4, for one worker.
@@ -113,6 +114,8 @@ pub struct WorkerSetup {
     pub quarantine: Arc<Quarantine>,
     /// How far everything is.
     pub progress: Arc<Progress>,
+    /// Who looks on while twins are called.
+    pub taps: Arc<Taps>,
     /// Attached behind the twins of every graph.
     pub watchers: Vec<Arc<dyn Attach>>,
     /// What this worker is told from outside.

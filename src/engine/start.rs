@@ -25,6 +25,7 @@ use twinflow_operators::{
     quarantine::Quarantine,
     recover::Recovered,
     store::{EpochPart, EpochStore},
+    tap::Taps,
     worker::{BuildGraph, Limits, WorkerSetup},
 };
 
@@ -68,6 +69,8 @@ pub(crate) struct Parts {
     pub(super) store_about: String,
     /// The twins that are set aside.
     pub(super) quarantine: Arc<Quarantine>,
+    /// Who looks on while twins are called.
+    pub(super) taps: Arc<Taps>,
     pub(super) stall_secs: u64,
     /// Calls that took longer than a second.
     pub(super) slow_calls: AtomicU64,
@@ -101,6 +104,7 @@ impl Parts {
             first_part: self.first_part.clone(),
             dead_letters: Arc::clone(&self.dead_letters),
             quarantine: Arc::clone(&self.quarantine),
+            taps: Arc::clone(&self.taps),
             progress: Arc::clone(&self.progress),
             watchers: self.watchers(),
             control: Arc::clone(&self.controls[index]),
@@ -201,6 +205,7 @@ pub(super) fn start(mut builder: EngineBuilder) -> Result<Engine> {
         wait_ms: builder.wait_ms,
         store_about: builder.store.to_string(),
         quarantine,
+        taps: Arc::default(),
         stall_secs: builder.stall_secs,
         slow_calls: AtomicU64::new(0),
         supervision: builder.supervision,

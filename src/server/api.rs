@@ -4,8 +4,10 @@
 //! posts messages is the REST connector's; a REST connection without a listener of its own is
 //! mounted here.
 
+mod calls;
 mod connections;
 mod dead_letters;
+mod events;
 mod guard;
 mod health;
 mod index;

@@ -15,6 +15,7 @@ mod state;
 mod twins;
 mod validate;
 mod version;
+mod watch;
 
 use std::{ffi::OsString, io::Write, path::PathBuf, process::ExitCode};
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, Incoming},
     client::conn::http1,
     rt::{Read, Write},
 };
@@ -101,24 +101,70 @@ impl Client {
     ///
     /// `Unavailable` when there is no answer, `Refused` with the server's own sentence.
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| {
-            Error::new(ErrorKind::Unavailable, "could not start a client").because(error)
-        })?;
-        let (status, body) = runtime.block_on(self.send(method, path, body)).map_err(|cause| {
-            let what = format!(
-                "no answer from {self}; is the server running? (--server URL names another)"
-            );
-            Error::new(ErrorKind::Unavailable, what).because(cause)
-        })?;
-        let json = serde_json::from_slice::<Value>(&body);
-        if status.is_success() {
-            return json.map_err(|error| {
-                let what = format!("the answer of {self} is not JSON");
-                Error::new(ErrorKind::Refused, what).because(error)
-            });
+        runtime()?.block_on(async {
+            let response = self.send(method, path, body).await;
+            let response = response.map_err(|cause| self.silent(cause))?;
+            if !response.status().is_success() {
+                return Err(self.refused(response).await);
+            }
+            let body = response.into_body().collect().await;
+            let body = body.map_err(|cause| self.silent(cause.into()))?.to_bytes();
+            serde_json::from_slice(&body).map_err(|error| self.not_json(error))
+        })
+    }
+
+    /// Asks for server-sent events and gives the kind and JSON of each, until `take` wants no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`]; `Unavailable` also when the server ends the stream.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&str, &Value) -> Result<bool>,
+    ) -> Result<()> {
+        runtime()?.block_on(async {
+            let response = self.send(Method::GET, path, None).await;
+            let response = response.map_err(|cause| self.silent(cause))?;
+            if !response.status().is_success() {
+                return Err(self.refused(response).await);
+            }
+            let (mut body, mut events) = (response.into_body(), Events::default());
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|cause| self.silent(cause.into()))?;
+                events.add(frame.data_ref().map_or(&[], Bytes::as_ref));
+                while let Some((kind, data)) = events.next() {
+                    let event =
+                        serde_json::from_str(&data).map_err(|error| self.not_json(error))?;
+                    if !take(&kind, &event)? {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(Error::new(ErrorKind::Unavailable, format!("{self} has ended the stream")))
+        })
+    }
+
+    fn silent(&self, cause: Failed) -> Error {
+        let what =
+            format!("no answer from {self}; is the server running? (--server URL names another)");
+        Error::new(ErrorKind::Unavailable, what).because(cause)
+    }
+
+    fn not_json(&self, error: serde_json::Error) -> Error {
+        let what = format!("the answer of {self} is not JSON");
+        Error::new(ErrorKind::Refused, what).because(error)
+    }
+
+    async fn refused(&self, response: Response<Incoming>) -> Error {
+        let status = response.status();
+        match response.into_body().collect().await {
+            Ok(body) => {
+                let json = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+                Error::new(ErrorKind::Refused, refusal(status, &json))
+            }
+            Err(cause) => self.silent(cause.into()),
         }
-        Err(Error::new(ErrorKind::Refused, refusal(status, &json.unwrap_or_default())))
     }
 
     async fn send(
@@ -126,7 +172,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<String>,
-    ) -> std::result::Result<(StatusCode, Bytes), Failed> {
+    ) -> std::result::Result<Response<Incoming>, Failed> {
         let request = self.request(method, path, body)?;
         let stream = TcpStream::connect(&self.authority).await?;
         match &self.tls {
@@ -163,21 +209,44 @@ impl std::fmt::Display for Client {
     }
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "could not start a client").because(error)
+    })
+}
+
+/// Server-sent events out of the pieces in which they come.
+#[derive(Default)]
+struct Events(Vec<u8>);
+
+impl Events {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Kind and data of the next whole event.
+    fn next(&mut self) -> Option<(String, String)> {
+        let end = self.0.windows(2).position(|two| two == b"\n\n")?;
+        let event: Vec<u8> = self.0.drain(..end + 2).collect();
+        let text = String::from_utf8_lossy(&event);
+        let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
+        Some((field("event: ")?.to_owned(), field("data: ")?.to_owned()))
+    }
+}
+
 /// One request on a connection of its own.
 async fn exchange<S, B>(
     stream: S,
     request: Request<B>,
-) -> std::result::Result<(StatusCode, Bytes), Failed>
+) -> std::result::Result<Response<Incoming>, Failed>
 where
     S: Read + Write + Unpin + Send + 'static,
     B: Body<Data: Send, Error: Into<Failed>> + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(stream).await?;
-    // Ends by itself when the answer was read; its errors are the request's too.
+    // Ends by itself when the answer was read or dropped; its errors are the request's too.
     drop(tokio::spawn(connection));
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    Ok((status, response.into_body().collect().await?.to_bytes()))
+    Ok(sender.send_request(request).await?)
 }
 
 /// A refusal in the server's own words, with the id that stands in its log.
@@ -217,6 +286,17 @@ mod tests {
         for wrong in ["https://a b", "ftp://a", "http://", "http://a/b"] {
             assert_eq!(of(wrong).unwrap_err().kind(), ErrorKind::Usage, "{wrong}");
         }
+    }
+
+    #[test]
+    fn events_are_put_together_from_pieces() {
+        let mut events = Events::default();
+        events.add(b"event: a\nid: 1\nda");
+        assert_eq!(events.next(), None);
+        events.add(b"ta: {}\n\nevent: b\nid: 2\ndata: 1\n\nev");
+        assert_eq!(events.next(), Some(("a".into(), "{}".into())));
+        assert_eq!(events.next(), Some(("b".into(), "1".into())));
+        assert_eq!(events.next(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{FILE, Server, directory, run};
+use crate::program::{FILE, Server, Watched, directory, run};
 
 #[test]
 fn a_message_is_sent_read_and_kept_over_a_restart() {
@@ -58,4 +58,41 @@ fn the_memory_store_says_what_it_gives_up() {
     assert!(server.said.contains("memory: GIVES UP everything"), "{}", server.said);
     assert_eq!(server.stop().0, Some(0));
     assert!(!dir.path().join("state").exists());
+}
+
+#[test]
+fn what_is_done_to_a_twin_is_watched_until_the_server_ends() {
+    let dir = directory(FILE);
+    let server = Server::start(dir.path());
+    let url = server.url();
+    let watch = |twin: &[&str], more: &[&str]| {
+        let verb = ["twins", "watch", "turbines"];
+        Watched::start(dir.path(), &[&verb, twin, &["--server", &url], more].concat())
+    };
+    let (one, all) = (watch(&["t1"], &[]), watch(&[], &["--output", "json"]));
+    for (twin, celsius) in [("t1", 96.0), ("t2", 20.0), ("t1", 97.0)] {
+        let message = json!({ "bearing_celsius": celsius }).to_string();
+        let sent = run(dir.path(), &["send", "turbines", twin, &message, "--server", &url]);
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+    }
+    let (code, said) = server.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("did not end"), "who watches holds the stop up: {said}");
+    let (one, all) = (one.end(), all.end());
+    assert_eq!((one.code, all.code), (Some(69), Some(69)), "{one:?}");
+    assert!(one.err.contains("has ended the stream"), "{}", one.err);
+    let lines: Vec<_> = one.out.lines().filter(|line| !line.starts_with("epoch ")).collect();
+    let expected = [
+        "  message  {\"bearing_celsius\":96.0}",
+        "  new      {\"hot_readings\":1}",
+        "  message  {\"bearing_celsius\":97.0}",
+        "  state    hot_readings: 1 -> 2",
+    ];
+    assert_eq!(lines, expected);
+    let twins: Vec<Value> = all
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["twin"].clone())
+        .collect();
+    assert_eq!(twins, ["t1", "t2", "t1"]);
 }

@@ -53,6 +53,33 @@ pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Ended {
     Ended { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
+/// `twins watch` while it runs.
+pub(crate) struct Watched(Child, BufReader<ChildStderr>);
+
+impl Watched {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(dir, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut err = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        err.read_line(&mut line).expect("it prints UTF-8");
+        assert_eq!(line, "listening; Ctrl-C ends\n");
+        Self(child, err)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(self) -> Ended {
+        let Self(child, mut err) = self;
+        let output = child.wait_with_output().expect("its own child");
+        let out = String::from_utf8(output.stdout).expect("it prints UTF-8");
+        let mut said = String::new();
+        err.read_to_string(&mut said).expect("it prints UTF-8");
+        Ended { code: output.status.code(), out, err: said }
+    }
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,

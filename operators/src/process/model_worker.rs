@@ -32,6 +32,7 @@ use super::{
     statistics::ModelStatistics,
     sweep::Within,
     table::{NO_ROW, TwinTable},
+    tapped::Looking,
     twin_run::TwinRun,
     watch::{AnyWatcher, Moment, Watcher},
 };
@@ -364,8 +365,9 @@ impl<P: MessageProcessor> ModelWorker for TypedModel<P> {
             encode: self.encode,
             owe: scope.part.number() > 0,
         };
-        let mut run = TwinRun::new(frames, slots, site);
         let setup = &scope.shared.setup;
+        let looking = Looking::new(setup.taps.of(self.number));
+        let mut run = TwinRun::new(frames, slots, site, looking);
         let notes = setup.quarantine.notes().filter(|_| setup.edge.is_careful());
         let (activity, notes) = (&setup.control.activity, notes.cloned());
         for (at, &Touched { index, hash, .. }) in touched.iter().enumerate() {

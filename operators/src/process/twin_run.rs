@@ -22,6 +22,7 @@ use super::{
     settings::OnFailure,
     statistics::EpochCounts,
     table::NO_ROW,
+    tapped::Looking,
     watch::Moment,
 };
 use crate::{
@@ -36,7 +37,7 @@ const VERSION_LEN: usize = 4;
 
 /// Buffers of one epoch of one model, reused from twin to twin.
 pub(super) struct TwinRun<'e, P: MessageProcessor> {
-    frames: &'e [FrameView<'e>],
+    pub(super) frames: &'e [FrameView<'e>],
     pub(super) slots: &'e [Arc<Slot>],
     pub(super) site: CallSite<'e, P>,
     pub(super) values: Vec<MessageOf<'e, P>>,
@@ -55,6 +56,7 @@ pub(super) struct TwinRun<'e, P: MessageProcessor> {
     pub(super) quarantined: bool,
     pub(super) counts: EpochCounts,
     last_failed: Option<u16>,
+    pub(super) looking: Looking,
 }
 
 impl<'e, P: MessageProcessor> TwinRun<'e, P> {
@@ -62,6 +64,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         frames: &'e [FrameView<'e>],
         slots: &'e [Arc<Slot>],
         site: CallSite<'e, P>,
+        looking: Looking,
     ) -> Self {
         Self {
             frames,
@@ -78,6 +81,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             quarantined: false,
             counts: EpochCounts::default(),
             last_failed: None,
+            looking,
         }
     }
 
@@ -101,6 +105,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let was = model.copy_for_watchers(index);
         self.full = !existed && is_full(model, &self.counts);
         calls.clear();
+        let seen = if self.looking.is_idle() { None } else { self.look(model, index, first) };
         self.set_aside(model, scope, first);
 
         let mut changed = false;
@@ -126,6 +131,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         }
         if changed && !model.watchers.is_empty() {
             self.report(model, scope, index, was);
+        }
+        if let Some(seen) = seen {
+            self.tell_taps(model, scope, index, seen, calls);
         }
         if exists != existed {
             self.counts.created += u64::from(exists);
@@ -193,6 +201,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             && let Some(id) = attributes.message_id()
             && self.repeats(model, scope, row, id, keep_secs)
         {
+            if !self.looking.is_idle() {
+                self.looking.note_failed(row, "a message with its id came before");
+            }
             return;
         }
         let info = MessageInfo::new(&place.connection, row.received_at(), row.format(), attributes);
@@ -260,7 +271,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let by_saved = P::ROLLBACK == Rollback::LastEncoded;
         let saved = if by_saved { model.saved.get(&index).map(|bytes| &**bytes) } else { None };
         let slot = model.table.slot_mut(index);
-        let messages = Messages::new(&self.values, &self.infos);
+        // By this length, not the list's own, which was just written: reading it together with the
+        // address waits for that write.
+        let messages = Messages::new(&self.values, &self.infos[..self.values.len()]);
         call_twin(&self.site, &slot.id, &mut slot.state, saved, messages, calls);
         self.counts.messages += (self.values.len() - calls.failures.len()) as u64;
         // Most calls leave nothing to see to.
@@ -395,6 +408,9 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         reason: &str,
         attempts: u32,
     ) -> u64 {
+        if !self.looking.is_idle() {
+            self.looking.note_failed(row, reason);
+        }
         if row.kind() == RowKind::Replay {
             scope.dead_letter_stays(row, reason);
             return 0;

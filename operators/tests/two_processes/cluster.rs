@@ -109,6 +109,7 @@ impl Process {
             first_part: None,
             dead_letters: Arc::default(),
             quarantine: Arc::default(),
+            taps: Arc::default(),
             progress: Arc::clone(&self.progress),
             watchers: Vec::new(),
             control: Arc::clone(&self.controls[local]),

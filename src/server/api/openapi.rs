@@ -28,6 +28,7 @@ struct About {
 const TEXT: &str = "text/plain";
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
 
 const fn about(
     method: &'static str,
@@ -69,6 +70,10 @@ const ALL: &[About] = &[
         .query(&["limit", "after"]),
     about("GET", "/v1/twins/{model}/{id}", "a twin's state", &[200, 400, 404, 500, 503, 504])
         .query(&["committed"]),
+    about("GET", "/v1/twins/{model}/{id}/calls", "what is done to a twin", &[200, 400, 404, 503])
+        .gives(EVENTS),
+    about("GET", "/v1/calls/{model}", "what is done to a model's twins", &[200, 400, 404, 503])
+        .gives(EVENTS),
     about("PUT", "/v1/twins/{model}/{id}", "create a twin", &[201, 400, 404, 409, 500, 503, 504]),
     about("DELETE", "/v1/twins/{model}/{id}", "remove a twin", &[200, 400, 404, 503, 504]),
     about("GET", "/v1/connections", "all connections, and what they wait for", &[200, 503]),
@@ -96,7 +101,7 @@ const ALL: &[About] = &[
     about("GET", "/v1/views/{name}", "a live view and its epoch", &[200, 400, 404, 503]),
     #[cfg(feature = "live-views")]
     about("GET", "/v1/views/{name}/changes", "what becomes of it", &[200, 400, 404, 503])
-        .gives("text/event-stream"),
+        .gives(EVENTS),
     about("GET", "/v1/quarantine", "twins that are set aside, and why", &[200, 503]),
     about(
         "POST",

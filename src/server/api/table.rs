@@ -11,7 +11,9 @@ use twinflow_connectors::rest::access::{Audited, Names, Need, Route};
 
 #[cfg(feature = "live-views")]
 use super::views;
-use super::{Api, connections, dead_letters, health, index, metrics, openapi, quarantine, twins};
+use super::{
+    Api, calls, connections, dead_letters, health, index, metrics, openapi, quarantine, twins,
+};
 
 /// A route and what makes its handler.
 struct Line {
@@ -45,6 +47,8 @@ const TABLE: &[Line] = &[
     line("GET", "/metrics", Read, Server, || get(metrics::show)),
     line("GET", "/v1/twins/{model}", Read, Model, || get(twins::list)),
     line("GET", "/v1/twins/{model}/{id}", Read, Twin, || get(twins::read)),
+    line("GET", "/v1/twins/{model}/{id}/calls", Read, Twin, || get(calls::of_twin)),
+    line("GET", "/v1/calls/{model}", Read, Model, || get(calls::of_model)),
     line("PUT", "/v1/twins/{model}/{id}", Operate, Twin, || put(twins::create)),
     line("DELETE", "/v1/twins/{model}/{id}", Operate, Twin, || delete(twins::remove)),
     line("GET", "/v1/connections", Read, Server, || get(connections::list)),

@@ -1,5 +1,6 @@
 //! The paths, asked through the router with a real engine behind it.
 
+mod calls;
 mod hostile;
 mod keys;
 #[cfg(feature = "live-views")]

@@ -28,21 +28,36 @@ pub(crate) struct OutputArgs {
 impl OutputArgs {
     /// Prints JSON as it is, or what `table` makes of it.
     pub(super) fn show(self, json: &Value, table: impl FnOnce(&Value) -> String) -> Result<()> {
+        self.show_more(json, table).map(drop)
+    }
+
+    /// The same of one among many; `false` once nobody reads any more.
+    pub(super) fn show_more(
+        self,
+        json: &Value,
+        table: impl FnOnce(&Value) -> String,
+    ) -> Result<bool> {
         match self.output {
-            Output::Json => print(&format!("{json}\n")),
-            Output::Table => print(&table(json)),
+            Output::Json => print_more(&format!("{json}\n")),
+            Output::Table => print_more(&table(json)),
         }
     }
 }
 
 /// Writes to standard output. A reader that went away (`| head`) wants no more: no error.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_more(text).map(drop)
+}
+
+/// The same; `false` once the reader has gone away.
+fn print_more(text: &str) -> Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(Error::new(ErrorKind::Disk, "could not write to standard output").because(error))
         }
-        _ => Ok(()),
     }
 }
 

@@ -1,22 +1,15 @@
 //! `twinflow twins list|get|watch`.
 
-use std::time::Duration;
-
 use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
     AskArgs, TwinArgs,
-    output::{columns, print, text},
+    output::{columns, text},
+    watch::Watch,
 };
-use crate::{
-    error::Result,
-    server::client::{Client, segment},
-};
-
-/// How often `watch` looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::{error::Result, server::client::segment};
 
 /// `twinflow twins`
 #[derive(Debug, Subcommand)]
@@ -25,8 +18,8 @@ pub(super) enum Twins {
     List(List),
     /// The committed state of one twin
     Get(One),
-    /// Each new committed state of one twin, until Ctrl-C
-    Watch(One),
+    /// What is done to one twin or to all: messages, changes of the state, feedback; until Ctrl-C
+    Watch(Watch),
 }
 
 /// `twinflow twins list`
@@ -41,7 +34,7 @@ pub(super) struct List {
     ask: AskArgs,
 }
 
-/// `twinflow twins get|watch`
+/// `twinflow twins get`
 #[derive(Debug, Args)]
 pub(super) struct One {
     #[command(flatten)]
@@ -54,11 +47,8 @@ impl Twins {
     pub(super) fn run(self) -> Result<()> {
         match self {
             Self::List(list) => list.run(),
-            Self::Get(one) => {
-                let twin = one.read(&one.ask.server.client()?)?;
-                one.show(&twin)
-            }
-            Self::Watch(one) => one.watch(),
+            Self::Get(one) => one.run(),
+            Self::Watch(watch) => watch.run(),
         }
     }
 }
@@ -84,31 +74,13 @@ impl List {
 }
 
 impl One {
-    fn read(&self, client: &Client) -> Result<Value> {
-        client.ask(Method::GET, &format!("/v1/twins/{}", self.twin.path()), None)
-    }
-
-    fn show(&self, twin: &Value) -> Result<()> {
-        self.ask.output.show(twin, |twin| {
+    fn run(self) -> Result<()> {
+        let path = format!("/v1/twins/{}", self.twin.path());
+        let twin = self.ask.server.client()?.ask(Method::GET, &path, None)?;
+        self.ask.output.show(&twin, |twin| {
             let state = twin.get("state").unwrap_or(&Value::Null);
             let state = serde_json::to_string_pretty(state).unwrap_or_default();
             format!("epoch {}\n{state}\n", text(twin, "epoch"))
         })
-    }
-
-    fn watch(&self) -> Result<()> {
-        let client = self.ask.server.client()?;
-        let mut seen = Value::Null;
-        loop {
-            let twin = self.read(&client)?;
-            if twin.get("state") != seen.get("state") {
-                self.show(&twin)?;
-                seen = twin;
-            }
-            if print("").is_err() {
-                return Ok(());
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
     }
 }

@@ -431,6 +431,7 @@ pub(crate) fn shared_of(
         first_part: None,
         dead_letters: Arc::default(),
         quarantine,
+        taps: Arc::default(),
         progress: Arc::default(),
         watchers: Vec::new(),
         control: Arc::default(),
