@@ -301,6 +301,7 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
+    use rustix::time::{ClockId, clock_gettime};
 
     proptest! {
         #[test]
@@ -374,5 +375,23 @@ mod tests {
         for (id, slot) in ids.iter().zip(slots) {
             assert_eq!(table.find(twin_hash(id.as_bytes()), id), Some(slot));
         }
+    }
+
+    /// `cargo test --release -p twinflow-operators -- --nocapture slowest_insert` says how long.
+    #[test]
+    fn the_slowest_insert_takes_less_than_5_ms() {
+        let ran = || std::time::Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+        let twins = if cfg!(debug_assertions) { 500_000 } else { 5_000_000 };
+        let mut table = TwinTable::<[u64; 8]>::default();
+        let mut slowest = std::time::Duration::ZERO;
+        for number in 0..twins {
+            let id = format!("twin-{number:07}");
+            let (hash, before) = (twin_hash(id.as_bytes()), ran());
+            let slot = table.insert(hash, &id);
+            table.slot_mut(slot).state = Some([number; 8]);
+            slowest = slowest.max(ran() - before);
+        }
+        eprintln!("{twins} twins: {slowest:?}");
+        assert!(slowest.as_millis() < 5, "{slowest:?}");
     }
 }
