@@ -29,6 +29,10 @@ pub mod w2;
 pub mod w3;
 pub mod w4;
 
+/// As in the program `twinflow`, for limit and engine alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What went wrong, for a person to read.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// A result whose failure a person reads.
