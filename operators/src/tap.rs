@@ -63,6 +63,9 @@ impl TappedCall {
     }
 }
 
+/// Taps at the same time: each takes time of the workers.
+pub const TAPS_MAX: usize = 64;
+
 /// Called by a worker in the middle of an epoch: it keeps or drops what it gets, and never waits.
 pub type Tell = dyn Fn(TappedCall) + Send + Sync;
 
@@ -110,11 +113,15 @@ impl Taps {
         self.taps.lock().expect("only pushed and removed")
     }
 
-    /// Tells from the next epoch on.
-    pub fn open(&self, tap: Arc<Tap>) {
+    /// Tells from the next epoch on; `false` when there are [`TAPS_MAX`] already.
+    pub fn open(&self, tap: Arc<Tap>) -> bool {
         let mut taps = self.taps();
+        if taps.len() == TAPS_MAX {
+            return false;
+        }
         taps.push(tap);
         self.some.store(true, Ordering::Release);
+        true
     }
 
     /// Tells no more.
@@ -141,13 +148,14 @@ mod tests {
     fn a_tap_is_found_by_its_model_until_it_is_closed() {
         let taps = Taps::default();
         let (one, all) = (Tap::new(3, Some("a"), drop), Tap::new(3, None, drop));
-        taps.open(Arc::clone(&one));
-        taps.open(Arc::clone(&all));
+        assert!(taps.open(Arc::clone(&one)) && taps.open(Arc::clone(&all)));
         assert_eq!((taps.of(3).len(), taps.of(2).len()), (2, 0));
         assert!(one.is_on("a") && !one.is_on("b") && all.is_on("b"));
         taps.close(&one);
         assert!(Arc::ptr_eq(&taps.of(3)[0], &all));
         taps.close(&all);
         assert!(taps.of(3).is_empty() && !taps.some.load(Ordering::Acquire));
+        assert!((0..TAPS_MAX).all(|_| taps.open(Arc::clone(&one))));
+        assert!(!taps.open(all), "so many and no more");
     }
 }

@@ -55,7 +55,9 @@ impl EngineHandle {
             }
         });
         let taps = Arc::clone(&self.parts.taps);
-        taps.open(Arc::clone(&tap));
+        if !taps.open(Arc::clone(&tap)) {
+            return Err(RequestError::TooManyListeners);
+        }
         Ok(CallListener {
             calls,
             processed: None,

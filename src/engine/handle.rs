@@ -16,7 +16,7 @@ use twinflow_connectors::{
     route::{bucket, owner, twin_hash},
     row::RowKind,
 };
-use twinflow_operators::{TwinPage, progress::Ask, quarantine::Quarantined};
+use twinflow_operators::{TwinPage, progress::Ask, quarantine::Quarantined, tap::TAPS_MAX};
 
 use super::{EngineStatistics, requests::EngineLinks, start::Parts, status};
 use crate::{
@@ -56,6 +56,8 @@ pub enum RequestError {
     Failed(String),
     /// The dead letter holds no message that a twin could get.
     NotReplayable(String),
+    /// So many listen to calls already that no more are let in.
+    TooManyListeners,
 }
 
 impl fmt::Display for RequestError {
@@ -69,6 +71,7 @@ impl fmt::Display for RequestError {
             Self::TimedOut => f.write_str("not committed in time, the outcome is unknown"),
             Self::Failed(why) => write!(f, "the twin's code failed: {why}"),
             Self::NotReplayable(why) => write!(f, "it cannot be replayed: {why}"),
+            Self::TooManyListeners => write!(f, "{TAPS_MAX} listeners hear of calls already"),
         }
     }
 }

@@ -95,6 +95,7 @@ impl From<RequestError> for Problem {
             RequestError::TimedOut => Self::new(504, "not-committed", detail),
             RequestError::Failed(_) => Self::new(500, "twin-failed", detail),
             RequestError::NotReplayable(_) => Self::new(409, "not-replayable", detail),
+            RequestError::TooManyListeners => Self::new(503, "listeners", detail).retry_after(30),
         }
     }
 }
