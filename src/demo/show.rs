@@ -144,6 +144,7 @@ impl<'o> Show<'o> {
              engine: {at}, {engine}\n{broker}\n  \
              curl {at}/v1/twins/turbines?limit=5\n  \
              curl {at}/v1/twins/turbines/turbine-0000\n  \
+             curl -N {at}/v1/twins/turbines/turbine-0000/calls\n  \
              curl {at}/metrics\n\n"
         )
     }
