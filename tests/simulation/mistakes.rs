@@ -41,7 +41,9 @@ fn crashing() -> impl Iterator<Item = Result<(), String>> {
 #[test]
 fn an_acknowledgement_before_its_epoch_is_durable_is_caught() {
     let why = caught(Mistake::AcknowledgeBeforeDurable, crashing());
-    assert!(why.contains("C4") || why.contains("C7") || why.contains("acknowledged"), "{why}");
+    // Feedback leaves behind it, so that of an epoch that is lost is what may be seen first (C6).
+    let seen = ["C4", "C6", "C7", "acknowledged"];
+    assert!(seen.iter().any(|symptom| why.contains(symptom)), "{why}");
 }
 
 #[test]
