@@ -40,10 +40,13 @@ fn crashing() -> impl Iterator<Item = Result<(), String>> {
 
 #[test]
 fn an_acknowledgement_before_its_epoch_is_durable_is_caught() {
-    let why = caught(Mistake::AcknowledgeBeforeDurable, crashing());
-    // Feedback leaves behind it, so that of an epoch that is lost is what may be seen first (C6).
-    let seen = ["C4", "C6", "C7", "acknowledged"];
-    assert!(seen.iter().any(|symptom| why.contains(symptom)), "{why}");
+    let is_named =
+        |why: &String| why.contains("C4") || why.contains("C7") || why.contains("acknowledged");
+    // Feedback leaves too early with it and may be seen first (C6): such a run proves nothing here.
+    let runs =
+        crashing().map(|run| run.or_else(|why| if is_named(&why) { Err(why) } else { Ok(()) }));
+    let why = caught(Mistake::AcknowledgeBeforeDurable, runs);
+    assert!(is_named(&why), "{why}");
 }
 
 #[test]
