@@ -102,11 +102,7 @@ impl Client {
     /// `Unavailable` when there is no answer, `Refused` with the server's own sentence.
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Value> {
         runtime()?.block_on(async {
-            let response = self.send(method, path, body).await;
-            let response = response.map_err(|cause| self.silent(cause))?;
-            if !response.status().is_success() {
-                return Err(self.refused(response).await);
-            }
+            let response = self.answer(method, path, body).await?;
             let body = response.into_body().collect().await;
             let body = body.map_err(|cause| self.silent(cause.into()))?.to_bytes();
             serde_json::from_slice(&body).map_err(|error| self.not_json(error))
@@ -124,11 +120,7 @@ impl Client {
         mut take: impl FnMut(&str, &Value) -> Result<bool>,
     ) -> Result<()> {
         runtime()?.block_on(async {
-            let response = self.send(Method::GET, path, None).await;
-            let response = response.map_err(|cause| self.silent(cause))?;
-            if !response.status().is_success() {
-                return Err(self.refused(response).await);
-            }
+            let response = self.answer(Method::GET, path, None).await?;
             let (mut body, mut events) = (response.into_body(), Events::default());
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|cause| self.silent(cause.into()))?;
@@ -156,15 +148,23 @@ impl Client {
         Error::new(ErrorKind::Refused, what).because(error)
     }
 
-    async fn refused(&self, response: Response<Incoming>) -> Error {
+    /// A good answer, its body unread.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Response<Incoming>> {
+        let response = self.send(method, path, body).await;
+        let response = response.map_err(|cause| self.silent(cause))?;
         let status = response.status();
-        match response.into_body().collect().await {
-            Ok(body) => {
-                let json = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
-                Error::new(ErrorKind::Refused, refusal(status, &json))
-            }
-            Err(cause) => self.silent(cause.into()),
+        if status.is_success() {
+            return Ok(response);
         }
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|cause| self.silent(cause.into()))?.to_bytes();
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Err(Error::new(ErrorKind::Refused, refusal(status, &json)))
     }
 
     async fn send(

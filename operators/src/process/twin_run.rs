@@ -271,9 +271,7 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         let by_saved = P::ROLLBACK == Rollback::LastEncoded;
         let saved = if by_saved { model.saved.get(&index).map(|bytes| &**bytes) } else { None };
         let slot = model.table.slot_mut(index);
-        // By this length, not the list's own, which was just written: reading it together with the
-        // address waits for that write.
-        let messages = Messages::new(&self.values, &self.infos[..self.values.len()]);
+        let messages = Messages::new(&self.values, &self.infos);
         call_twin(&self.site, &slot.id, &mut slot.state, saved, messages, calls);
         self.counts.messages += (self.values.len() - calls.failures.len()) as u64;
         // Most calls leave nothing to see to.

@@ -15,6 +15,9 @@ use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+/// The content type.
+pub(super) const EVENTS: &str = "text/event-stream";
+
 /// Events that wait for one listener before it is waited for; behind them its source keeps more.
 const EVENTS_MAX: usize = 16;
 
@@ -48,8 +51,7 @@ pub(super) fn stream(first: Bytes, mut source: impl EventSource) -> Response {
             };
         }
     }));
-    let headers =
-        [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, EVENTS), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::new(Events(events))).into_response()
 }
 

@@ -9,7 +9,7 @@ use twinflow_connectors::rest::{
     access::{Need, Role, Route},
 };
 
-use super::{Api, table};
+use super::{Api, events::EVENTS, table};
 
 /// What is said of a route beside what its line in the table says.
 struct About {
@@ -28,7 +28,6 @@ struct About {
 const TEXT: &str = "text/plain";
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
-const EVENTS: &str = "text/event-stream";
 
 const fn about(
     method: &'static str,

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use twinflow_connectors::rest::Rest;
 
-use super::*;
+use super::{events::EVENTS, *};
 use crate::{Engine, operators::store::StoreError, prelude::*};
 
 /// Refuses messages whose `bad` is true.
@@ -117,7 +117,14 @@ impl Site {
     }
 }
 
-const EVENTS: &str = "text/event-stream";
+/// Kind, epoch and data of an event.
+fn event_of(bytes: &[u8]) -> (String, String, Value) {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let (kind, rest) = text.strip_prefix("event: ").unwrap().split_once("\nid: ").unwrap();
+    let (epoch, data) = rest.split_once("\ndata: ").unwrap();
+    let data = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+    (kind.to_owned(), epoch.to_owned(), data)
+}
 
 struct Answer {
     status: StatusCode,

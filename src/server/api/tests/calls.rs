@@ -27,10 +27,8 @@ impl<'s> Stream<'s> {
     fn next(&mut self) -> (String, Value) {
         let runtime = self.site.engine.as_ref().unwrap().runtime();
         let frame = runtime.block_on(self.body.frame()).expect("the engine runs");
-        let text = String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
-        let (kind, rest) = text.strip_prefix("event: ").unwrap().split_once("\nid: ").unwrap();
-        let (_epoch, data) = rest.split_once("\ndata: ").unwrap();
-        (kind.to_owned(), serde_json::from_str(data.trim_end()).unwrap())
+        let (kind, _epoch, data) = event_of(&frame.unwrap().into_data().unwrap());
+        (kind, data)
     }
 }
 

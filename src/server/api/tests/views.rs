@@ -61,12 +61,9 @@ fn the_changes_of_a_view_come_as_events_until_the_engine_stops() {
     let mut body = response.into_body();
     let next = |body: &mut Body| {
         let frame = runtime.block_on(body.frame())?;
-        let text = String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
-        let (kind, rest) = text.strip_prefix("event: ").unwrap().split_once("\nid: ").unwrap();
-        let (epoch, data) = rest.split_once("\ndata: ").unwrap();
-        let data: Value = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        let (kind, epoch, data) = event_of(&frame.unwrap().into_data().unwrap());
         assert_eq!(data["epoch"].to_string(), epoch);
-        Some((kind.to_owned(), data["groups"].clone()))
+        Some((kind, data["groups"].clone()))
     };
     let a = json!([{ "group": "a", "count": 1 }]);
     assert_eq!(next(&mut body), Some(("view".into(), a)));
