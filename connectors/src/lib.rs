@@ -26,6 +26,7 @@ pub mod mistakes;
 pub mod mqtt;
 #[cfg(any(feature = "kafka", feature = "mqtt"))]
 mod pointer;
+pub mod prefetch;
 #[cfg(feature = "rest")]
 pub mod rest;
 pub mod route;

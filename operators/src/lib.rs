@@ -39,7 +39,6 @@ mod commit;
 mod gathered;
 mod ledger;
 mod persist;
-mod prefetch;
 mod process;
 mod send;
 mod source;

@@ -122,10 +122,12 @@ impl<'m, T: Deserialize<'m>> TwinMessage<'m> for T {
     }
 
     // An error of another type would have the value moved from one result into another.
-    #[inline]
+    #[inline(always)]
     fn decode_to(raw: RawMessage<'m>, to: &mut Vec<Self>) -> Result<(), DecodeError> {
-        match serde_json::from_slice(raw.json()?) {
+        let mut json = serde_json::Deserializer::from_slice(raw.json()?);
+        match T::deserialize(&mut json) {
             Ok(value) => {
+                json.end().map_err(DecodeError::json)?;
                 to.push(value);
                 Ok(())
             }

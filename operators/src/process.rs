@@ -105,6 +105,7 @@ pub(crate) fn process<'scope>(
         OutputBuilder::<u64, CapacityContainerBuilder<Vec<u64>>>::from(changed_port);
     let mut link_port = OutputBuilder::<u64, NoopBuilder<Vec<SlotRow>>>::from(link_port);
     let address = builder.operator_info().address;
+    let again = scope.activator_for(address.clone());
     let bell = scope.worker().sync_activator_for(address.to_vec());
     shared.setup.control.attach(move || {
         // A worker that has ended answers nobody.
@@ -131,7 +132,8 @@ pub(crate) fn process<'scope>(
                 });
                 stashed.frames.push(std::mem::take(frame));
             });
-            while let Some(first) = stash.first_entry().filter(|e| !frontier.less_equal(e.key())) {
+            let complete = |epoch: &u64| !frontier.less_equal(epoch);
+            if let Some(first) = stash.first_entry().filter(|first| complete(first.key())) {
                 let (epoch, stashed) = first.remove_entry();
                 let part = open_part(&shared, twins, epoch);
                 let mut result = twins.apply(epoch, &stashed.frames, part);
@@ -147,6 +149,10 @@ pub(crate) fn process<'scope>(
                     let mut session = output.session_with_builder(&stashed.link_rows);
                     session.give_container(&mut result.link_rows);
                 }
+            }
+            // One at a time: between two of them the source closes more for the other workers.
+            if stash.first_key_value().is_some_and(|(epoch, _)| complete(epoch)) {
+                again.activate();
             }
             answer(twins, &shared);
         }

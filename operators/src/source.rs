@@ -107,13 +107,13 @@ pub(crate) fn source<'scope>(
     scope: Scope<'scope, u64>,
     shared: &Rc<WorkerShared>,
 ) -> Sourced<'scope> {
-    let (index, peers) = (scope.index(), scope.peers());
     let mut builder = OperatorBuilder::new("source".to_owned(), scope);
     let (rows_port, rows) = builder.new_output::<Frame>();
     let (parts_port, parts) = builder.new_output::<Vec<EpochPart>>();
     // One process has nobody to tell: an output that is always empty would still cost its share of
     // every epoch's progress.
-    let news = (peers > shared.setup.threads).then(|| builder.new_output::<Vec<(u64, u64)>>());
+    let news =
+        (scope.peers() > shared.setup.threads).then(|| builder.new_output::<Vec<(u64, u64)>>());
     let (news_port, news) = news.unzip();
     let mut ports = Ports {
         rows: OutputBuilder::from(rows_port),
@@ -149,38 +149,49 @@ pub(crate) fn source<'scope>(
                 held = None;
                 return;
             }
-            let epoch = open.epoch();
-            let uncommitted = shared_here.committed.behind(epoch);
-            let (may_close, may_close_full) =
-                setup.limits.closing(setup.store.shared_bytes(), uncommitted);
-            let mut output = ports.rows.activate();
-            let mut rows = output.session_with_builder(&open.rows);
-            let more =
-                intake.fill(epoch, may_close_full, |mut frame| rows.give_container(&mut frame));
-            drop(rows);
-            drop(output);
-            if let Marks::Later(delay) = intake.marks() {
-                again.activate_after(delay);
-            }
-            let unprocessed = shared_here.processed.behind(epoch);
-            let closes = intake.has_data() || (!setup.control.ends() && intake.sweeps_alone());
-            let may_close = may_close || (may_close_full && intake.is_full());
-            if closes && may_close && unprocessed < setup.limits.open_epochs_max {
-                ports.finish(open, &mut intake);
-                ports.give_news(open, other_processes(index, peers, setup.threads));
-                open.move_to(epoch + 1);
-                setup.progress.epochs.fetch_add(1, Ordering::Relaxed);
-                setup.clock.advance(epoch + 1);
-                if more {
-                    again.activate();
-                }
-            }
+            while take_epoch(&mut ports, open, &mut intake, &shared_here, &again) {}
         }
     });
     if let Some(news) = news {
         hear_news(news, shared);
     }
     Sourced { rows, parts, activator }
+}
+
+/// Takes what waits into the open epoch, and closes it if that may be; says whether something waits
+/// for the next one.
+fn take_epoch(
+    ports: &mut Ports,
+    open: &mut Held,
+    intake: &mut Intake,
+    shared: &WorkerShared,
+    again: &Activator,
+) -> bool {
+    let (setup, epoch) = (&shared.setup, open.epoch());
+    let uncommitted = shared.committed.behind(epoch);
+    let (may_close, may_close_full) = setup.limits.closing(setup.store.shared_bytes(), uncommitted);
+    let mut output = ports.rows.activate();
+    let mut rows = output.session_with_builder(&open.rows);
+    let more = intake.fill(epoch, may_close_full, |mut frame| rows.give_container(&mut frame));
+    drop(rows);
+    drop(output);
+    if let Marks::Later(delay) = intake.marks() {
+        again.activate_after(delay);
+    }
+    let closes = intake.has_data() || (!setup.control.ends() && intake.sweeps_alone());
+    let full = intake.is_full();
+    let may_close = may_close || (may_close_full && full);
+    let unprocessed = shared.processed.behind(epoch);
+    if !(closes && may_close && setup.limits.has_room_for(full, unprocessed)) {
+        return false;
+    }
+    ports.finish(open, intake);
+    let (index, peers) = (setup.index, setup.edge.workers);
+    ports.give_news(open, other_processes(index, peers, setup.threads));
+    open.move_to(epoch + 1);
+    setup.progress.epochs.fetch_add(1, Ordering::Relaxed);
+    setup.clock.advance(epoch + 1);
+    more
 }
 
 /// The bells that wake this source; made on the worker's own thread, since an activator wakes the

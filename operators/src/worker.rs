@@ -32,8 +32,11 @@ use crate::{
 /// Bounds of law S4, for one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Epochs closed and not processed, at which a source fills its epoch instead of closing it.
+    /// Epochs closed and not processed, at which only a full epoch is closed.
     pub open_epochs_max: u64,
+    /// The same, at which no epoch is closed. An epoch is worked off when every worker has closed
+    /// it: with some full ones ahead nobody stands still while another worker has no core.
+    pub open_full_epochs_max: u64,
     /// Epochs closed and not committed, at which only a full epoch is closed: what a sync is waited
     /// for with should not be many small ones.
     pub uncommitted_epochs_max: u64,
@@ -52,12 +55,18 @@ impl Limits {
     pub fn of_worker(workers: usize) -> Self {
         Self {
             open_epochs_max: 2,
+            open_full_epochs_max: 8,
             uncommitted_epochs_max: 8,
             uncommitted_full_epochs_max: 32,
             uncommitted_bytes_max: 256 << 20,
             in_flight_bytes_max: (256 << 20) / workers as u64,
             epoch_bytes_max: 8 << 20,
         }
+    }
+
+    /// Whether one more epoch, full or not, may be closed behind so many that are not processed.
+    pub(crate) fn has_room_for(&self, full: bool, unprocessed: u64) -> bool {
+        unprocessed < if full { self.open_full_epochs_max } else { self.open_epochs_max }
     }
 
     /// Whether any epoch may be closed, and whether a full one may: with so many epochs closed and

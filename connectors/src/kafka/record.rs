@@ -101,5 +101,5 @@ fn id_at<'r, R: Record>(
             return Ok(found);
         }
     };
-    std::str::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8"))
+    simdutf8::basic::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8"))
 }

@@ -267,7 +267,7 @@ impl<'l> Delivery<'l> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn head(
         &mut self,
         kind: RowKind,
@@ -282,7 +282,9 @@ impl<'l> Delivery<'l> {
         RowHead { received_at, position, origin, model, kind, format }
     }
 
-    #[inline]
+    // In one piece with who calls it, as is everything down to the row: a head that goes through
+    // memory is written in parts and read in larger ones, for which a processor waits.
+    #[inline(always)]
     fn put(&mut self, to: usize, hash: u64, head: &RowHead, id: &str, payload: &[u8]) {
         let attributes = self.intake.attributes.bytes();
         let pool = &self.intake.slot.pool;

@@ -18,6 +18,7 @@ use crate::{
     error::ConnectorError,
     link::{Feedback, Link},
     message::Format,
+    prefetch::prefetch_bytes,
 };
 
 /// Where one message lies in its buffer.
@@ -62,6 +63,15 @@ impl MemoryBuffer {
         self.messages.is_empty()
     }
 
+    /// Asks for a payload that will be copied soon. A network client's would be in the caches,
+    /// where the kernel has just put it; these have lain in memory.
+    #[inline]
+    fn ask_for(&self, index: usize) {
+        if let Some(BufferMessage { payload, .. }) = self.messages.get(index) {
+            prefetch_bytes(&self.bytes[payload.start as usize..payload.end as usize], LINES);
+        }
+    }
+
     fn get(&self, index: usize) -> (&[u8], &[u8]) {
         let part = |range: &Range<u32>| &self.bytes[range.start as usize..range.end as usize];
         let message = &self.messages[index];
@@ -74,6 +84,10 @@ impl fmt::Debug for MemoryBuffer {
         f.debug_struct("MemoryBuffer").field("messages", &self.len()).finish_non_exhaustive()
     }
 }
+
+/// How many messages ahead a payload is asked for, and how much of it.
+const AHEAD: usize = 16;
+const LINES: usize = 4;
 
 type Due = dyn Fn(u64) -> Duration + Send + Sync;
 type OnAcknowledged = dyn Fn(usize, u64) + Send + Sync;

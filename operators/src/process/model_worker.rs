@@ -14,6 +14,7 @@ use twinflow_connectors::{
     frame::FrameView,
     link::{Refused, Slot},
     message::Timestamp,
+    prefetch::{prefetch, prefetch_bytes},
     route::{bucket, twin_hash},
     row::{Row, RowKind},
 };
@@ -39,7 +40,6 @@ use super::{
 use crate::{
     mistakes::{self, Mistake},
     model::{MessageProcessor, TwinModel},
-    prefetch::prefetch,
     quarantine::TwinNote,
     store::{EntryKind, EpochPart},
 };
@@ -52,7 +52,6 @@ const TWINS_AHEAD: usize = 6;
 
 /// Cache lines of a row that `run` asks for.
 const ROW_LINES: usize = 4;
-const LINE: usize = 64;
 
 /// Slots that a sweep looks at in one epoch at most, with twins or without.
 const SLOTS_SWEPT_MAX: u32 = 65_536;
@@ -215,9 +214,7 @@ impl<P: MessageProcessor> TypedModel<P> {
     /// Asks for a row, as far as most are long; its entry was asked for before.
     #[inline]
     fn ask_for_row(&self, frames: &[FrameView<'_>], number: u32) {
-        for line in self.row(frames, number).bytes().iter().step_by(LINE).take(ROW_LINES) {
-            prefetch(line);
-        }
+        prefetch_bytes(self.row(frames, number).bytes(), ROW_LINES);
     }
 
     /// Asks for the slot of a row's twin, as far as a look-up reads it; says which one that is most

@@ -2,14 +2,12 @@
 
 use std::convert::Infallible;
 
-use crate::{
-    prefetch::prefetch,
-    store::{EntryKind, EpochPart},
-};
+use twinflow_connectors::prefetch::{prefetch, prefetch_bytes};
+
+use crate::store::{EntryKind, EpochPart};
 
 /// Cache lines of an entry that are asked for: most states are not longer.
 const LINES: usize = 3;
-const LINE: usize = 64;
 
 /// Per slot of a model's table the entry of its twin in the last part that it was written to, or
 /// that it is owed to.
@@ -156,9 +154,7 @@ impl Places {
     #[inline]
     pub(super) fn prefetch_entry(&self, slot: u32, part: &EpochPart) {
         let Some(at) = self.get(slot, part) else { return };
-        for line in part.bytes()[at..].iter().step_by(LINE).take(LINES) {
-            prefetch(line);
-        }
+        prefetch_bytes(&part.bytes()[at..], LINES);
     }
 }
 

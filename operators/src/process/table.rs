@@ -9,9 +9,10 @@
 //! that tables which fill at the same pace do not double in the same moment.
 
 use compact_str::CompactString;
-use twinflow_connectors::route::{bucket, twin_hash};
-
-use crate::prefetch::prefetch;
+use twinflow_connectors::{
+    prefetch::prefetch,
+    route::{bucket, twin_hash},
+};
 
 /// No row: the end of a list.
 pub(crate) const NO_ROW: u32 = u32::MAX;

@@ -227,10 +227,13 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
             let reason = too_many_twins(model);
             return self.refuse(model, scope, row, DeadLetterKind::Failed, &reason);
         }
-        let raw = RawMessage { payload: row.payload(), info };
         // The value goes to its place inside the guard: out of it, it would be moved three times.
+        // What is known of the message is copied in there, too, as far as it is read.
         let values = &mut self.values;
-        let decoded = guarded(|| MessageOf::<'e, P>::decode_to(raw, values));
+        let (payload, info_of) = (row.payload(), &info);
+        let decoded = guarded(|| {
+            MessageOf::<'e, P>::decode_to(RawMessage { payload, info: *info_of }, values)
+        });
         let reason = match decoded {
             Ok(Ok(())) => {
                 self.infos.push(info);

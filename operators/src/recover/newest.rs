@@ -5,7 +5,7 @@
 //! A look-up reads a cell and the record that it names, each a miss of the cache in a large log.
 //! They are asked for together for many entries.
 
-use crate::prefetch::prefetch;
+use twinflow_connectors::prefetch::prefetch;
 
 /// Bytes of a piece; a longer record has a piece of its own.
 const PIECE: usize = 4 << 20;

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use twinflow_connectors::route::owner;
+use twinflow_connectors::{prefetch::prefetch, route::owner};
 
 use super::{ENTRY_HEAD, Entry, EpochPart, entries, read_entry};
-use crate::prefetch::prefetch;
 
 /// How many entries ahead the bytes of one are asked for.
 const AHEAD: usize = 32;

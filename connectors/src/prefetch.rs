@@ -10,7 +10,7 @@ const BYTES_MAX: usize = 4 * LINE;
 
 /// Asks for the cache lines of a value, at most four. Changes nothing that a program can see.
 #[inline(always)]
-pub(crate) fn prefetch<T>(value: &T) {
+pub fn prefetch<T>(value: &T) {
     let start = std::ptr::from_ref(value).cast::<u8>();
     let mut at = 0;
     while at < size_of::<T>().min(BYTES_MAX) {
@@ -20,6 +20,14 @@ pub(crate) fn prefetch<T>(value: &T) {
     // Values seldom begin where a line does: the last byte may be in a line more.
     if size_of::<T>() > 8 && size_of::<T>() <= BYTES_MAX {
         ask(start.wrapping_add(size_of::<T>() - 1));
+    }
+}
+
+/// Asks for the first cache lines of some bytes, at most so many.
+#[inline(always)]
+pub fn prefetch_bytes(bytes: &[u8], lines: usize) {
+    for line in bytes.iter().step_by(LINE).take(lines) {
+        ask(line);
     }
 }
 
