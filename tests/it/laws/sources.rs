@@ -11,7 +11,10 @@ use std::{
 
 use twinflow::{
     Commit, Engine, StoreChoice,
-    connectors::memory::{Memory, MemoryMessage},
+    connectors::{
+        memory::{Memory, MemoryMessage},
+        route,
+    },
     prelude::*,
     store::HeldStore,
 };
@@ -127,6 +130,48 @@ fn law_s4_full_epochs_are_closed_while_others_wait_for_company() {
     wait_acknowledged(&broker, MESSAGES);
     let numbers = seen(&engine, "twin-7").unwrap().numbers;
     assert!(numbers.into_iter().eq((0..MESSAGES).filter(|n| n % 64 == 7)));
+    engine.stop().unwrap();
+}
+
+/// A worker without a core does not stop the others at once, and not for ever without a bound.
+#[test]
+fn law_s4_full_epochs_are_closed_ahead_of_a_worker_that_stands_still() {
+    const MESSAGES: u64 = 20 * 4096;
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let may_go = Mutex::new(may_go);
+    let processor = Doing(move |cx: &mut ProcessingContext<'_>, twin: &mut Seen, all: &[Step]| {
+        if cx.twin().starts_with("still") {
+            may_go.lock().unwrap().recv().unwrap();
+        }
+        twin.numbers.extend(all.iter().map(|step| step.n));
+        Ok(Outcome::Update)
+    });
+    let memory = Memory::replayable(1);
+    let broker = memory.broker();
+    let engine = Engine::builder().workers(2).memory_store().model("seen", processor);
+    let engine = engine.connection("plant", memory).start().unwrap();
+    let owner = |twin: &str| route::owner(route::bucket(route::twin_hash(twin.as_bytes())), 2);
+    let source = route::slot_worker("plant", 0, 2);
+    let still = (0..).map(|n| format!("still-{n}")).find(|twin| owner(twin) != source);
+    broker.send("seen", &still.unwrap(), step(0, Act::Count));
+    let status = || engine.handle().connections()[0].clone();
+    let taken = || status().received - status().queued;
+    assert!(eventually(|| taken() == 1), "the other worker stands still");
+    let twin = |n| format!("twin-{}", n % 64);
+    broker.send_all(
+        (1..=MESSAGES).map(|n| MemoryMessage::new("seen", &twin(n), step(n, Act::Count))),
+    );
+    let ahead = || {
+        let statistics = engine.handle().statistics();
+        statistics.open_epoch - statistics.processed_epoch
+    };
+    assert!(eventually(|| ahead() == 8), "{} epochs ahead", ahead());
+    assert!(eventually(|| taken() > 7 * 4096), "only {} messages are in them", taken());
+    assert!(taken() < MESSAGES / 2, "{} messages are taken, without a bound", taken());
+    go.send(()).unwrap();
+    wait_acknowledged(&broker, MESSAGES + 1);
+    let numbers = seen(&engine, "twin-7").unwrap().numbers;
+    assert!(numbers.into_iter().eq((1..=MESSAGES).filter(|n| n % 64 == 7)));
     engine.stop().unwrap();
 }
 
