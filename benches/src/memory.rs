@@ -204,7 +204,6 @@ mod tests {
             "bench memory --twins 3000 --step 1000 --rate 20000 --idle-secs 1 --json \
              --workers {workers}"
         );
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(run(&options(&line)).unwrap(), Verdict::Ok);
     }
 

@@ -213,11 +213,7 @@ pub fn write_row(body: &mut Vec<u8>, head: &RowHead, id: &str, attributes: &[u8]
     bytes[31] = head.format as u8;
     body.extend_from_slice(&bytes);
     body.extend_from_slice(id.as_bytes());
-    match attributes.first_chunk::<8>() {
-        // The partition of a replayable source and nothing else: what most rows have.
-        Some(eight) if attributes.len() == 8 => body.extend_from_slice(eight),
-        _ => body.extend_from_slice(attributes),
-    }
+    body.extend_from_slice(attributes);
     body.extend_from_slice(payload);
     body.resize(start + len, 0);
 }

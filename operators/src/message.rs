@@ -121,7 +121,8 @@ impl<'m, T: Deserialize<'m>> TwinMessage<'m> for T {
         raw.deserialize()
     }
 
-    // An error of another type would have the value moved from one result into another.
+    // An error of another type would have the value moved from one result into another; so would
+    // `from_slice`, which does the same with a reader that it is given.
     #[inline(always)]
     fn decode_to(raw: RawMessage<'m>, to: &mut Vec<Self>) -> Result<(), DecodeError> {
         let mut json = serde_json::Deserializer::from_slice(raw.json()?);

@@ -168,11 +168,11 @@ fn take_epoch(
     again: &Activator,
 ) -> bool {
     let (setup, epoch) = (&shared.setup, open.epoch());
-    let uncommitted = shared.committed.behind(epoch);
-    let (may_close, may_close_full) = setup.limits.closing(setup.store.shared_bytes(), uncommitted);
+    let (uncommitted, bytes) = (shared.committed.behind(epoch), setup.store.shared_bytes());
+    let may_wait = |full| setup.limits.may_wait(full, uncommitted, bytes);
     let mut output = ports.rows.activate();
     let mut rows = output.session_with_builder(&open.rows);
-    let more = intake.fill(epoch, may_close_full, |mut frame| rows.give_container(&mut frame));
+    let more = intake.fill(epoch, may_wait(true), |mut frame| rows.give_container(&mut frame));
     drop(rows);
     drop(output);
     if let Marks::Later(delay) = intake.marks() {
@@ -180,9 +180,8 @@ fn take_epoch(
     }
     let closes = intake.has_data() || (!setup.control.ends() && intake.sweeps_alone());
     let full = intake.is_full();
-    let may_close = may_close || (may_close_full && full);
     let unprocessed = shared.processed.behind(epoch);
-    if !(closes && may_close && setup.limits.has_room_for(full, unprocessed)) {
+    if !(closes && may_wait(full) && setup.limits.may_open(full, unprocessed)) {
         return false;
     }
     ports.finish(open, intake);

@@ -65,22 +65,17 @@ impl Limits {
     }
 
     /// Whether one more epoch, full or not, may be closed behind so many that are not processed.
-    pub(crate) fn has_room_for(&self, full: bool, unprocessed: u64) -> bool {
+    pub(crate) fn may_open(&self, full: bool, unprocessed: u64) -> bool {
         unprocessed < if full { self.open_full_epochs_max } else { self.open_epochs_max }
     }
 
-    /// Whether any epoch may be closed, and whether a full one may: with so many epochs closed and
-    /// not committed, or, where many epochs share one commit, so many bytes of them.
-    pub(crate) fn closing(&self, shared_bytes: Option<u64>, uncommitted: u64) -> (bool, bool) {
-        match shared_bytes {
-            Some(bytes) => {
-                let has_room = bytes < self.uncommitted_bytes_max;
-                (has_room, has_room)
-            }
-            None => (
-                uncommitted < self.uncommitted_epochs_max,
-                uncommitted < self.uncommitted_full_epochs_max,
-            ),
+    /// The same behind so many that are not committed, or, where many epochs share one commit, so
+    /// many bytes of them.
+    pub(crate) fn may_wait(&self, full: bool, uncommitted: u64, bytes: Option<u64>) -> bool {
+        match bytes {
+            Some(bytes) => bytes < self.uncommitted_bytes_max,
+            None if full => uncommitted < self.uncommitted_full_epochs_max,
+            None => uncommitted < self.uncommitted_epochs_max,
         }
     }
 }

@@ -1,17 +1,16 @@
 //! Cases of the behaviour that need a whole engine and are no law of their own.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 
 use twinflow::{
     Engine, StoreChoice,
     connectors::memory::{Memory, MemoryMessage},
     error::ErrorKind,
-    prelude::*,
     store::HeldStore,
 };
 
 use crate::common::{
-    Act, Doing, PATIENCE, Seen, Step, Watch, builder, eventually, log, seen, start, step,
+    Act, PATIENCE, Watch, builder, eventually, log, seen, standing_still, start, step,
     wait_acknowledged,
 };
 
@@ -28,15 +27,7 @@ fn case_4_a_model_name_that_is_blank_or_given_twice_is_an_error_that_names_it() 
 
 #[test]
 fn case_7_what_waited_while_the_worker_was_busy_is_one_call_in_arrival_order() {
-    let (go, may_go) = mpsc::sync_channel::<()>(1);
-    let may_go = Mutex::new(may_go);
-    let processor = Doing(move |_: &mut ProcessingContext<'_>, twin: &mut Seen, steps: &[Step]| {
-        if steps[0].n == 0 {
-            may_go.lock().unwrap().recv().unwrap();
-        }
-        twin.numbers.extend(steps.iter().map(|step| step.n));
-        Ok(Outcome::Update)
-    });
+    let (go, processor) = standing_still();
     let memory = Memory::replayable(1);
     let broker = memory.broker();
     let builder = Engine::builder().workers(1).memory_store().model("seen", processor);

@@ -3,8 +3,9 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender},
     },
     time::Duration,
 };
@@ -130,6 +131,20 @@ pub(crate) fn seen(engine: &Engine, id: &str) -> Option<Seen> {
 pub(crate) fn log(dir: &Path) -> LocalLog {
     let fail = |error: StoreError| panic!("the log failed: {error}");
     LocalLog::open(dir, LogOptions::new(7, Arc::new(fail))).unwrap()
+}
+
+/// A processor that notes what each twin saw; at message 0 it stands still until it is told to go.
+pub(crate) fn standing_still() -> (SyncSender<()>, impl MessageProcessor<Model = Seen>) {
+    let (go, may_go) = mpsc::sync_channel::<()>(1);
+    let may_go = Mutex::new(may_go);
+    let processor = Doing(move |_: &mut ProcessingContext<'_>, twin: &mut Seen, steps: &[Step]| {
+        if steps[0].n == 0 {
+            may_go.lock().unwrap().recv().unwrap();
+        }
+        twin.numbers.extend(steps.iter().map(|step| step.n));
+        Ok(Outcome::Update)
+    });
+    (go, processor)
 }
 
 /// A processor that is a closure over the twin and what it is told.

@@ -5,7 +5,7 @@
 //! step builds on what the step before it has left in the target directory.
 
 use crate::step::Step;
-use crate::{cargo, deny, tidy, unsound};
+use crate::{deny, tidy, unsound};
 
 /// The features that tests, lints and pages are made with: everything that releases have, the
 /// demonstration's broker, what only tests have, and the benches beside bare clients. A test target
@@ -76,21 +76,16 @@ const FEATURES: &[Step] = &[
     ),
 ];
 
-/// Rungs 1 and 2 of the test ladder. Half of what tests take they wait, so four at a time share two
-/// cores well.
-const UNIT_TESTS: &[Step] = &[Step::cargo(
-    "unit tests",
-    &["test", "--workspace", "--features", "twinflow/testing", "--lib", "--", "--test-threads=4"],
-)];
-
-/// Rung 3 of the test ladder.
-const API_TESTS: &[Step] = &[Step::cargo(
-    "API tests",
+/// Rungs 1 to 3 of the test ladder: no servers, no other processes. Half of what tests take they
+/// wait, so four at a time share two cores well.
+const QUICK_TESTS: &[Step] = &[Step::cargo(
+    "unit and API tests",
     &[
         "test",
         "--workspace",
         "--features",
         "twinflow/testing",
+        "--lib",
         "--test",
         "it",
         "--",
@@ -123,18 +118,13 @@ pub(crate) const TEST: &[&[Step]] =
 /// Everything that CI runs except tests and features.
 pub(crate) const CHECK: &[&[Step]] = &[READING, LINTS, DOCS];
 
-/// Rungs 1 to 3: no servers, no other processes.
-pub(crate) fn quick() -> Vec<&'static [Step]> {
-    let tests = cargo::root().join("tests");
-    if tests.join("it").is_dir() || tests.join("it.rs").is_file() {
-        return vec![UNIT_TESTS, API_TESTS];
-    }
-    vec![UNIT_TESTS]
-}
+/// What one runs all the time.
+pub(crate) const QUICK: &[&[Step]] = &[QUICK_TESTS];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cargo;
     use toml::{Table, Value};
 
     /// The features of a package among those of `FULL`, and what they bring.

@@ -23,7 +23,7 @@ const VERBS: &[Verb] = &[
         name: "quick",
         arguments: Arguments::None,
         about: "unit and API tests, no servers: under a minute when warm",
-        run: |_| step::run_all(&plan::quick()),
+        run: |_| step::run_all(plan::QUICK),
     },
     Verb {
         name: "test",

@@ -230,9 +230,8 @@ impl<'e, P: MessageProcessor> TwinRun<'e, P> {
         // The value goes to its place inside the guard: out of it, it would be moved three times.
         // What is known of the message is copied in there, too, as far as it is read.
         let values = &mut self.values;
-        let (payload, info_of) = (row.payload(), &info);
         let decoded = guarded(|| {
-            MessageOf::<'e, P>::decode_to(RawMessage { payload, info: *info_of }, values)
+            MessageOf::<'e, P>::decode_to(RawMessage { payload: row.payload(), info }, values)
         });
         let reason = match decoded {
             Ok(Ok(())) => {

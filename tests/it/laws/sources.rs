@@ -20,7 +20,8 @@ use twinflow::{
 };
 
 use crate::common::{
-    Act, Doing, Seen, Step, Watch, builder, eventually, log, seen, start, step, wait_acknowledged,
+    Act, Doing, Seen, Step, Watch, builder, eventually, log, seen, standing_still, start, step,
+    wait_acknowledged,
 };
 
 #[test]
@@ -137,15 +138,7 @@ fn law_s4_full_epochs_are_closed_while_others_wait_for_company() {
 #[test]
 fn law_s4_full_epochs_are_closed_ahead_of_a_worker_that_stands_still() {
     const MESSAGES: u64 = 20 * 4096;
-    let (go, may_go) = mpsc::sync_channel::<()>(1);
-    let may_go = Mutex::new(may_go);
-    let processor = Doing(move |cx: &mut ProcessingContext<'_>, twin: &mut Seen, all: &[Step]| {
-        if cx.twin().starts_with("still") {
-            may_go.lock().unwrap().recv().unwrap();
-        }
-        twin.numbers.extend(all.iter().map(|step| step.n));
-        Ok(Outcome::Update)
-    });
+    let (go, processor) = standing_still();
     let memory = Memory::replayable(1);
     let broker = memory.broker();
     let engine = Engine::builder().workers(2).memory_store().model("seen", processor);
